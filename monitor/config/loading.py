@@ -1,0 +1,182 @@
+"""Reading `driftline.yaml`: YAML with line numbers, `${ENV}`, strict validation, and errors that name file, line and key."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import yaml
+from pydantic import ValidationError
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
+from monitor.config.settings import ModelSettings, Settings, Strict
+from monitor.errors import ConfigError
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+_Path = tuple[str | int, ...]
+
+
+def load_settings(path: Path, environment: Mapping[str, str] | None = None) -> Settings:
+    """Read and validate a settings file; relative paths in it are taken from its folder.
+
+    Args:
+        path: the YAML file.
+        environment: variables for `${NAME}`; the process's own by default.
+
+    Raises:
+        ConfigError: one line for each thing that is wrong, as `FILE:LINE: KEY: what`.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError(f"cannot read {path}: {reason}; make one with: driftline init DIR") from error
+    settings = parse_settings(text, str(path), os.environ if environment is None else environment)
+    return _anchored(settings, path.resolve().parent)
+
+
+def parse_settings(text: str, name: str, environment: Mapping[str, str]) -> Settings:
+    """Validate the text of a settings file called `name`; see `load_settings`."""
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigError(f"{name}:{line}: not valid YAML: {error.problem}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{name}:1: not valid YAML: {str(error).splitlines()[0]}") from error
+    if not isinstance(root, yaml.MappingNode):
+        raise ConfigError(f"{name}:1: the file must be a mapping of settings, with at least `models:`")
+    lines: dict[_Path, int] = {(): 1}
+    problems: list[str] = []
+    values = _values(root, (), lines, problems, environment)
+    if problems:
+        raise ConfigError("\n".join(f"{name}:{problem}" for problem in problems))
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        raise ConfigError("\n".join(_explained(name, problem, lines) for problem in found)) from None
+
+
+def configuration_hash(model: ModelSettings) -> str:
+    """Return the SHA-256 (hexadecimal) of everything in a model's settings, defaults included."""
+    return hashlib.sha256(model.model_dump_json().encode()).hexdigest()
+
+
+def _values(
+    node: yaml.Node, path: _Path, lines: dict[_Path, int], problems: list[str], environment: Mapping[str, str]
+) -> Any:
+    """Return a node's Python value, noting every key's line and, as problems, keys given twice and unset variables."""
+    lines[path] = node.start_mark.line + 1
+    if isinstance(node, yaml.MappingNode):
+        mapping: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key = str(key_node.value)
+            if key in mapping:
+                problems.append(f"{key_node.start_mark.line + 1}: {_dotted((*path, key))}: this key is given twice")
+            mapping[key] = _values(value_node, (*path, key), lines, problems, environment)
+            lines[(*path, key)] = key_node.start_mark.line + 1
+        return mapping
+    if isinstance(node, yaml.SequenceNode):
+        return [_values(each, (*path, index), lines, problems, environment) for index, each in enumerate(node.value)]
+    loader = yaml.SafeLoader("")
+    value = loader.construct_object(node)
+    if not isinstance(value, str):
+        return value
+
+    def fill(match: re.Match[str]) -> str:
+        if match[1] not in environment:
+            problems.append(f"{lines[path]}: {_dotted(path)}: the environment variable {match[1]} is not set")
+        return environment.get(match[1], "")
+
+    return _VARIABLE.sub(fill, value)
+
+
+def _explained(name: str, problem: Any, lines: dict[_Path, int]) -> str:
+    path: _Path = tuple(problem["loc"])
+    line = next(lines[path[:length]] for length in range(len(path), -1, -1) if path[:length] in lines)
+    what = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "extra_forbidden":
+        what = "unknown key" + _suggestion(str(path[-1]), _known_keys(path[:-1]))
+    elif problem["type"] == "missing":
+        what = "this key is required"
+    return f"{name}:{line}: {_dotted(path) or 'settings'}: {what}"
+
+
+def _dotted(path: _Path) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
+
+
+def _known_keys(path: _Path) -> list[str]:
+    """Return the keys that the settings know at `path`."""
+    model: Any = Settings
+    named = False
+    for part in path:
+        if named:  # below a mapping such as `models`, the part is a name of the user's choice
+            named = False
+            continue
+        field = model.model_fields.get(str(part)) if _is_settings(model) else None
+        if field is None:
+            return []
+        named = get_origin(field.annotation) is dict
+        model = _settings_within(field.annotation)
+    return list(model.model_fields) if _is_settings(model) else []
+
+
+def _is_settings(model: Any) -> bool:
+    return isinstance(model, type) and issubclass(model, Strict)
+
+
+def _settings_within(annotation: Any) -> Any:
+    if _is_settings(annotation):
+        return annotation
+    nested = (_settings_within(each) for each in get_args(annotation))
+    return next((each for each in nested if each is not None), None)
+
+
+def _suggestion(key: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(key, known, n=1)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; known here: {', '.join(known)}" if known else ""
+
+
+def _anchored(settings: Settings, folder: Path) -> Settings:
+    """Return the settings with relative local paths made absolute from `folder`."""
+    models = {
+        name: model.model_copy(
+            update={
+                key: stream.model_copy(update={"files": _local(stream.files, folder)})
+                for key, stream in (("traffic", model.traffic), ("labels", model.labels))
+                if stream is not None and stream.files is not None
+            }
+        )
+        for name, model in settings.models.items()
+    }
+    spans = settings.spans.model_copy(update={"uri": _local(settings.spans.uri, folder)})
+    return settings.model_copy(update={"models": models, "spans": spans, "store": _store(settings.store, folder)})
+
+
+def _local(uri: str, folder: Path) -> str:
+    bare = uri.removeprefix("file:")
+    if "://" in uri or bare.startswith("/"):
+        return uri
+    return ("file:" if uri.startswith("file:") else "") + str(folder / bare)
+
+
+def _store(url: str, folder: Path) -> str:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        shown = url.rsplit("@", maxsplit=1)[-1]  # without a password
+        raise ConfigError(f"store: {shown!r} is not a database address such as sqlite:///x.db") from error
+    if parsed.get_backend_name() != "sqlite" or not parsed.database or Path(parsed.database).is_absolute():
+        return url
+    return f"sqlite:///{folder / parsed.database}"

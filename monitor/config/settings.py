@@ -1,0 +1,209 @@
+"""What `driftline.yaml` may say: the settings, strictly typed, with their defaults and limits."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_ADDRESS = r"^.+:\d{1,5}$"
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
+
+
+def parse_duration(text: object) -> timedelta:
+    """Read `90s`, `10m`, `1h`, `1d` or `1h30m`; raises ValueError for anything else, negative or zero-length text too."""
+    if isinstance(text, timedelta):
+        return text
+    if not isinstance(text, str) or not re.fullmatch(rf"(?:{_DURATION.pattern}\s*)+", text.strip()):
+        raise ValueError(f"{text!r} is not a duration; write for example 90s, 10m, 1h, 1d or 1h30m")
+    return timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in _DURATION.findall(text)))
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+
+
+class Strict(BaseModel):
+    """Base of all settings: unknown keys are errors, and nothing changes once read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SpanSettings(Strict):
+    """Where span files lie and how long they are kept."""
+
+    uri: str = Field("file:state/spans", description="Folder of the span files: a path or any fsspec URI.")
+    keep: Duration = Field(timedelta(days=90), description="Age after which spans are deleted.")
+
+
+class KafkaSettings(Strict):
+    """How to reach the brokers; names are kafka-python's."""
+
+    bootstrap_servers: list[str] = Field(min_length=1, description="Brokers to start from, as host:port.")
+    group_id: str = Field("driftline", description="Consumer group that the collectors share.")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="Whether connections are encrypted and who signs in."
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
+        None, description="How to sign in, with a SASL protocol."
+    )
+    sasl_plain_username: str | None = Field(None, description="User to sign in as.")
+    sasl_plain_password: SecretStr | None = Field(
+        None, description="Password; write ${NAME} and keep it out of the file."
+    )
+    ssl_cafile: str | None = Field(
+        None, description="PEM file with the authorities that sign the brokers' certificates."
+    )
+    ssl_certfile: str | None = Field(None, description="PEM file with the client's certificate.")
+    ssl_keyfile: str | None = Field(None, description="PEM file with the client's private key.")
+
+
+class FileColumns(Strict):
+    """Which columns of table files (Parquet, CSV, TFRecord) are not features."""
+
+    version: str = Field("", description="Version to record for every row.")
+    timestamp: str = Field(description="Column with the event time.")
+    id: str = Field(description="Column with the request id.")
+    prediction: str | None = Field(None, description="Column with the model's output.")
+    label: str | None = Field(None, description="Column with the label.")
+    weight: str | None = Field(None, description="Column with the weight of a row.")
+    ignore: list[str] = Field(default_factory=list, description="Columns to leave out.")
+
+
+class StreamSettings(Strict):
+    """Where one kind of records comes from: a Kafka topic, or files."""
+
+    topic: str | None = Field(None, description="Kafka topic.")
+    files: str | None = Field(None, description="File, folder or glob, local or fsspec URI, instead of a topic.")
+    format: Literal["json", "table"] = Field(
+        "json", description="json: the record envelope, a line each; table: columns."
+    )
+    columns: FileColumns | None = Field(None, description="With `format: table`.")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> StreamSettings:
+        if (self.topic is None) == (self.files is None):
+            raise ValueError("give either `topic` or `files`")
+        if (self.format == "table") != (self.columns is not None):
+            raise ValueError("`format: table` goes with `columns`")
+        if self.format == "table" and self.topic:
+            raise ValueError("a topic holds `format: json`; tables come from `files`")
+        return self
+
+
+class LabelSettings(StreamSettings):
+    """Where labels come from, and how long they may take."""
+
+    horizon: Duration = Field(timedelta(hours=24), description="Age at which a missing label is given up.")
+
+
+class SamplingSettings(Strict):
+    """How much of the traffic is kept."""
+
+    rate: float = Field(1.0, gt=0, le=1, description="Share of request ids to keep, for traffic and labels alike.")
+    max_rows_per_window: int = Field(
+        100_000, ge=100, description="Rows of a window that are judged; theta falls above."
+    )
+
+
+class WindowSettings(Strict):
+    """Event-time windows."""
+
+    length: Duration = Field(
+        timedelta(hours=1), description="Length of a window; windows are aligned to the epoch in UTC."
+    )
+    allowed_lateness: Duration = Field(
+        timedelta(minutes=10), description="How far behind the newest event input may be."
+    )
+    idle_timeout: Duration = Field(
+        timedelta(minutes=1), description="Quiet time after which a partition at its end is idle."
+    )
+    restate_for: Duration = Field(
+        timedelta(hours=24), description="How long after closing late rows make a new revision."
+    )
+    max_future: Duration = Field(
+        timedelta(hours=1), description="How far ahead of the wall clock an event time may be."
+    )
+    time: Literal["live", "replay"] = Field("live", description="Whether the wall clock may move idle input on.")
+
+    @model_validator(mode="after")
+    def _length(self) -> WindowSettings:
+        if self.length < timedelta(seconds=1):
+            raise ValueError("`length` must be at least 1s")
+        return self
+
+
+class FeatureSettings(Strict):
+    """Overrides for one feature."""
+
+    min_effect: float | None = Field(None, ge=0, description="Effect below which a change is not flagged.")
+    ignore: bool = Field(False, description="Do not compare this feature.")
+
+
+class DetectionSettings(Strict):
+    """How changes are judged."""
+
+    false_alarm_rate: float = Field(
+        0.01, gt=0, lt=1, description="Budget of false alarms per window, over all features."
+    )
+    references: list[Literal["training", "previous"]] = Field(
+        ["training", "previous"], description="What a window is compared with."
+    )
+    min_effect: float = Field(0.1, ge=0, description="Cohen's w below which a change is not flagged, however sure.")
+    features: dict[str, FeatureSettings] = Field(default_factory=dict, description="Overrides by feature.")
+
+
+class ModelSettings(Strict):
+    """One monitored model."""
+
+    traffic: StreamSettings
+    labels: LabelSettings | None = None
+    sampling: SamplingSettings = SamplingSettings()
+    windows: WindowSettings = WindowSettings()
+    detection: DetectionSettings = DetectionSettings()
+
+
+class CollectorSettings(Strict):
+    """How collectors work."""
+
+    cut_interval: Duration = Field(timedelta(seconds=5), description="Time between two commits.")
+    max_buffered_rows: int = Field(200_000, ge=1_000, description="Rows held in memory before a commit is forced.")
+    max_dead_letter_ratio: float = Field(0.5, gt=0, le=1, description="Share of unreadable records over which to stop.")
+    listen: str = Field("127.0.0.1:8081", description="Address of /metrics of `driftline collect`.", pattern=_ADDRESS)
+
+
+class MonitorSettings(Strict):
+    """How the monitor works."""
+
+    tick: Duration = Field(timedelta(seconds=1), description="Time between two looks for windows to close.")
+    lease: Duration = Field(timedelta(minutes=2), description="How long a monitor owns a model without renewing.")
+    listen: str = Field("127.0.0.1:8082", description="Address of /metrics of `driftline monitor`.", pattern=_ADDRESS)
+
+
+class ApiSettings(Strict):
+    """The HTTP side."""
+
+    listen: str = Field("127.0.0.1:8080", description="Address of /metrics of `driftline run`.", pattern=_ADDRESS)
+
+
+class Settings(Strict):
+    """The whole of `driftline.yaml`."""
+
+    team: str = Field("default", description="Owner written into every row of the store.")
+    store: str = Field("sqlite:///state/driftline.db", description="SQLAlchemy URL of the ledger.")
+    spans: SpanSettings = SpanSettings()
+    kafka: KafkaSettings | None = None
+    models: dict[str, ModelSettings] = Field(min_length=1, description="The monitored models by name.")
+    collector: CollectorSettings = CollectorSettings()
+    monitor: MonitorSettings = MonitorSettings()
+    api: ApiSettings = ApiSettings()
+
+    @model_validator(mode="after")
+    def _kafka_where_topics_are(self) -> Settings:
+        for name, model in self.models.items():
+            streams = [model.traffic, *([model.labels] if model.labels else [])]
+            if self.kafka is None and any(stream.topic for stream in streams):
+                raise ValueError(f"model {name!r} reads a topic, but there is no `kafka` section")
+        return self

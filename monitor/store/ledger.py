@@ -1,0 +1,88 @@
+"""The ledger: one database, opened once, with its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select
+
+from monitor.clock import from_micros
+from monitor.store import audit
+from monitor.store import tables as t
+from monitor.store.baseline_ledger import SqlBaselines
+from monitor.store.cut_ledger import SqlCutLedger
+from monitor.store.database import Database, moment
+from monitor.store.leases import SqlLeases
+from monitor.store.window_ledger import SqlWindowLedger, is_newest, newest_revisions
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """All that the store offers to one team."""
+
+    database: Database
+    team: str
+    cuts: SqlCutLedger
+    windows: SqlWindowLedger
+    baselines: SqlBaselines
+    leases: SqlLeases
+
+    @classmethod
+    def open(cls, url: str, team: str) -> Ledger:
+        """Open the database at `url`, making or upgrading its tables; raises ConfigError or TransientError."""
+        database = Database(url)
+        return cls(
+            database,
+            team,
+            SqlCutLedger(database, team),
+            SqlWindowLedger(database, team),
+            SqlBaselines(database, team),
+            SqlLeases(database, team),
+        )
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.database.close()
+
+    def findings(self, model: str) -> list[dict[str, Any]]:
+        """Return the newest findings object of every judged window, in window order."""
+        return self.windows.findings(model)
+
+    def identities(self) -> dict[str, int]:
+        """Return the totals over committed ranges: messages, decoded, dead_lettered, records, sampled_out, kept, late, lost.
+
+        Two identities hold: messages = decoded + dead_lettered, and records = sampled_out + kept + late.
+        """
+        names = ("messages", "decoded", "dead_lettered", "records", "sampled_out", "kept", "late")
+        sums = [func.coalesce(func.sum(t.cuts.c[name]), 0).label(name) for name in names]
+        lost = func.coalesce(func.sum(t.lost_ranges.c.end_offset - t.lost_ranges.c.start_offset), 0)
+        with self.database.read() as connection:
+            row: Mapping[str, Any] = connection.execute(select(*sums).where(t.cuts.c.team == self.team)).one()._asdict()
+            gone = connection.execute(select(lost).where(t.lost_ranges.c.team == self.team)).scalar_one()
+        return {name: int(value) for name, value in row.items()} | {"lost": int(gone)}
+
+    def watermarks(self) -> dict[str, datetime]:
+        """Return the watermark of every model that has one."""
+        with self.database.read() as connection:
+            rows = connection.execute(select(t.streams).where(t.streams.c.team == self.team)).all()
+        return {row.model: from_micros(row.watermark) for row in rows if moment(row.watermark) is not None}
+
+    def verdicts(self) -> dict[tuple[str, str], int]:
+        """Return how many windows were judged, newest revision each, by (model, verdict)."""
+        newest = newest_revisions(self.team)
+        with self.database.read() as connection:
+            rows = connection.execute(
+                select(t.findings.c.model, t.findings.c.verdict, func.count())
+                .join(newest, is_newest(newest))
+                .where(t.findings.c.team == self.team)
+                .group_by(t.findings.c.model, t.findings.c.verdict)
+            ).all()
+        return {(row[0], row[1]): int(row[2]) for row in rows}
+
+    def audit_break(self) -> str | None:
+        """Say where the audit log was tampered with, None where its hash chain is whole."""
+        with self.database.read() as connection:
+            return audit.first_break(connection, self.team)
