@@ -1,0 +1,59 @@
+"""What a collector tells Prometheus; changes when a metric does."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from collectors.buffer import PreparedCut
+
+
+class CollectorMetrics:
+    """The counters and gauges of one collector. Counters count committed cuts only, each message once."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        """Register the metrics."""
+
+        def counter(name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
+            return Counter(f"driftline_collector_{name}", text, labels, registry=registry)
+
+        self._messages = counter("messages", "Messages read and committed, by topic or file pattern.", ("stream",))
+        self._decoded = counter("decoded", "Messages that became records.")
+        self._dead = counter("dead_lettered", "Messages that can never be read, by reason.", ("reason",))
+        self._records = counter("records", "Records read, by model and kind.", ("model", "kind"))
+        self._sampled_out = counter(
+            "sampled_out", "Records that the sampler dropped, by model and kind.", ("model", "kind")
+        )
+        self._kept = counter("kept", "Records written to spans, by model and kind.", ("model", "kind"))
+        self._misfits = counter("misfits", "Values that do not fit the type of their feature, by model.", ("model",))
+        self._cuts = counter("cuts", "Cuts committed.")
+        self.stale_cuts = counter("stale_cuts", "Cuts discarded because another collector owned the input by then.")
+        self._lost = counter("lost", "Offsets that the broker deleted before they were read, by topic.", ("stream",))
+        self.retries = counter(
+            "retries", "Attempts that failed for a reason that may pass, by what was attempted.", ("what",)
+        )
+        self.buffered_rows = Gauge(
+            "driftline_collector_buffered_rows",
+            "Records and dead letters that wait to be committed.",
+            registry=registry,
+        )
+        self.lag = Gauge(
+            "driftline_collector_lag", "Messages that wait to be read by this collector.", registry=registry
+        )
+
+    def committed(self, prepared: PreparedCut) -> None:
+        """Count a committed cut."""
+        cut = prepared.cut
+        self._cuts.inc()
+        self._decoded.inc(cut.decoded)
+        for stream, count in prepared.messages.items():
+            self._messages.labels(stream).inc(count)
+        for letter in cut.dead_letters:
+            self._dead.labels(letter.reason).inc()
+        for total in cut.counts:
+            self._records.labels(total.key.model, total.kind).inc(total.records)
+            self._sampled_out.labels(total.key.model, total.kind).inc(total.sampled_out)
+        for span in cut.spans:
+            self._kept.labels(span.model, span.kind).inc(span.rows)
+            self._misfits.labels(span.model).inc(span.misfits)
+        for lost in cut.lost:
+            self._lost.labels(lost.partition.name).inc(lost.end - lost.start)

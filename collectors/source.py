@@ -1,0 +1,110 @@
+"""What a collector asks of its input, be it Kafka, files or memory; changes when that contract does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from monitor.cuts import Claim, Lost, Partition
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What lies in the offsets [start, end) of one partition, in order.
+
+    Blocks of one claim follow each other without a gap: `start` is where the block before ended.
+
+    Attributes:
+        epoch: of the claim under which it was read.
+        values: the bytes of each message, None for a message without a value; empty where `table` is given.
+        offsets: int64, one a message, ascending, within [start, end).
+        table: rows of a table file instead of messages.
+    """
+
+    partition: Partition
+    epoch: int
+    start: int
+    end: int
+    offsets: npt.NDArray[np.int64]
+    values: Sequence[bytes | None] = ()
+    table: pa.Table | None = None
+
+    def __len__(self) -> int:
+        """Return the number of messages."""
+        return len(self.offsets)
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Where reading begins under a claim.
+
+    Attributes:
+        stored: the offset that the ledger expects next, so the start of the first range of this claim.
+        position: the offset of the first message that will be read.
+        lost: offsets in between that no longer exist.
+    """
+
+    stored: int
+    position: int
+    lost: Lost | None = None
+
+
+class Source(Protocol):
+    """An input of several partitions; used by one thread only, except for `on_revoke`'s callback.
+
+    Partitions come to this process by some assignment; each is read only after `start`, under a claim of the ledger.
+    All methods raise TransientError when the input cannot be reached.
+    """
+
+    def discover(self) -> Sequence[Partition]:
+        """Return every partition of the input as far as it is known now, whoever reads it."""
+        ...
+
+    def poll(self, timeout_seconds: float) -> Sequence[Block]:
+        """Return what has arrived, after at most about `timeout_seconds`; nothing while paused."""
+        ...
+
+    def unclaimed(self) -> Sequence[Partition]:
+        """Return the partitions that are assigned to this process and not started."""
+        ...
+
+    def start(self, claim: Claim) -> Started:
+        """Read on from the claim's offset, or from the beginning where it has none."""
+        ...
+
+    def release(self) -> None:
+        """Stop reading all partitions; those still assigned become unclaimed."""
+        ...
+
+    def ends(self) -> Mapping[Partition, int]:
+        """Return the started partitions of which everything there is has been returned by `poll`, with their position."""
+        ...
+
+    def lag(self) -> int:
+        """Return about how many messages wait to be read in the started partitions."""
+        ...
+
+    def pause(self) -> None:
+        """Return no blocks until `resume`; idempotent."""
+        ...
+
+    def resume(self) -> None:
+        """Go on after `pause`; idempotent."""
+        ...
+
+    def acknowledge(self, committed: Mapping[Partition, int]) -> None:
+        """Tell the input how far the ledger has come, as a hint for its own tools; never fails."""
+        ...
+
+    def on_revoke(self, callback: Callable[[], None]) -> None:
+        """Set what is called, from any thread, before partitions go to another process; it returns within seconds."""
+        ...
+
+    def close(self) -> None:
+        """Leave the input; idempotent."""
+        ...

@@ -1,0 +1,194 @@
+"""The composition root: builds the roles from settings, starts them, reloads them, and stops them in order."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import structlog
+from apscheduler.events import EVENT_JOB_ERROR, JobExecutionEvent
+from apscheduler.schedulers.background import BackgroundScheduler
+from prometheus_client import CollectorRegistry
+
+from collectors.runner import Collector
+from collectors.sources import open_sources
+from monitor.clock import SystemClock
+from monitor.config.loading import load_settings
+from monitor.config.settings import Settings
+from monitor.errors import ConfigError, InvariantBroken
+from monitor.jobs.monitoring import Monitor
+from monitor.metrics import MonitorMetrics, serve
+from monitor.store.ledger import Ledger
+from monitor.store.metrics import LedgerMetrics
+from monitor.store.span_storage import open_storage
+
+_log = structlog.get_logger(__name__)
+_CLEAN_EVERY_SECONDS = 60
+
+
+@dataclass
+class App:
+    """One process with one or several roles.
+
+    Attributes:
+        config: the settings file, read again on SIGHUP.
+        roles: of "collect" and "monitor".
+        stop: set to drain and return.
+    """
+
+    config: Path
+    roles: Sequence[str]
+    stop: threading.Event = field(default_factory=threading.Event)
+    _reload: threading.Event = field(default_factory=threading.Event)
+    _failure: list[BaseException] = field(default_factory=list)
+
+    def run(self) -> None:
+        """Work until SIGTERM or SIGINT, then drain; raises what made a role stop by itself."""
+        settings = load_settings(self.config)
+        with self._signals():
+            while not self.stop.is_set():
+                self._reload.clear()
+                self._run_with(settings)
+                if self._failure:
+                    raise self._failure[0]
+                settings = self._reloaded(settings)
+
+    def _run_with(self, settings: Settings) -> None:
+        """Run the roles until they are to stop or to start anew with other settings; half a start is undone."""
+        with ExitStack() as undo:
+            ledger = Ledger.open(settings.store, settings.team)
+            undo.callback(ledger.close)
+            registry = CollectorRegistry()
+            registry.register(LedgerMetrics(ledger))
+            undo.callback(serve(self._listen(settings), registry))
+            pause = threading.Event()
+            for role in self.roles:
+                undo.callback(_ROLES[role](settings, ledger, registry, pause, self._fail))
+            undo.callback(pause.set)
+            _log.info("started", roles=list(self.roles), models=sorted(settings.models))
+            while not (self.stop.is_set() or self._reload.is_set() or self._failure):
+                self.stop.wait(0.2)
+            pause.set()
+            _log.info("draining")
+        _log.info("stopped")
+
+    def _listen(self, settings: Settings) -> str:
+        if len(self.roles) > 1:
+            return settings.api.listen
+        return settings.collector.listen if "collect" in self.roles else settings.monitor.listen
+
+    def _reloaded(self, settings: Settings) -> Settings:
+        if not self._reload.is_set():
+            return settings
+        try:
+            fresh = load_settings(self.config)
+        except ConfigError as error:
+            _log.error("reload_refused", reason=str(error))
+            return settings
+        _log.info("reloaded")
+        return fresh
+
+    def _fail(self, error: BaseException) -> None:
+        self._failure.append(error)
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        handlers: dict[signal.Signals, Callable[[int, Any], None]] = {
+            signal.SIGTERM: lambda *_: self.stop.set(),
+            signal.SIGINT: lambda *_: self.stop.set(),
+            signal.SIGHUP: lambda *_: self._reload.set(),
+        }
+        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+_Fail = Callable[[BaseException], None]
+
+
+def _start_collector(
+    settings: Settings, ledger: Ledger, registry: CollectorRegistry, pause: threading.Event, fail: _Fail
+) -> Callable[[], None]:
+    clock = SystemClock()
+    storage = open_storage(settings.spans.uri)
+    sources = open_sources(settings, clock)
+    threads = ThreadPoolExecutor(len(sources), thread_name_prefix="collector")
+
+    def ended(future: Future[None]) -> None:
+        error = future.exception()
+        if error is not None:
+            fail(error)
+
+    for kind, (streams, source) in sources.items():
+        collector = Collector(
+            f"{process_name()}:{kind}",
+            streams,
+            settings.collector,
+            ledger=ledger.cuts,
+            storage=storage,
+            source=source,
+            clock=clock,
+            registry=registry,
+        )
+        threads.submit(collector.run, pause).add_done_callback(ended)
+    return threads.shutdown
+
+
+def _start_monitor(
+    settings: Settings, ledger: Ledger, registry: CollectorRegistry, pause: threading.Event, fail: _Fail
+) -> Callable[[], None]:
+    metrics = MonitorMetrics.on(registry)
+    monitor = Monitor(
+        settings=settings,
+        ledger=ledger,
+        storage=open_storage(settings.spans.uri),
+        clock=SystemClock(),
+        holder=process_name(),
+        metrics=metrics,
+        stop=pause,
+    )
+    # One thread: what the jobs do holds Python's lock anyway, and TFDV's first import must not happen twice at once.
+    scheduler = BackgroundScheduler(
+        executors={"default": {"type": "threadpool", "max_workers": 1}},
+        job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+        timezone="UTC",
+    )
+
+    def failed(event: JobExecutionEvent) -> None:
+        # A job a model: a window that breaks a library does not blind the other models. It stays due, loudly.
+        metrics.errors.labels(event.job_id).inc()
+        if isinstance(event.exception, InvariantBroken):
+            fail(event.exception)
+
+    scheduler.add_listener(failed, EVENT_JOB_ERROR)
+    seconds = settings.monitor.tick.total_seconds()
+    for name in settings.models:
+        scheduler.add_job(monitor.tick, "interval", args=[name], seconds=seconds, id=f"judge {name}")
+    scheduler.add_job(monitor.clean, "interval", seconds=_CLEAN_EVERY_SECONDS, id="clean spans")
+    scheduler.start()
+
+    def finish() -> None:
+        scheduler.shutdown(wait=True)
+        monitor.release()
+
+    return finish
+
+
+_ROLES = {"collect": _start_collector, "monitor": _start_monitor}
+
+
+def process_name() -> str:
+    """Return a name that no other process has, now or after a restart, for claims and leases."""
+    return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"

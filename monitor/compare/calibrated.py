@@ -1,0 +1,363 @@
+"""Calibrated two-sample tests on counts: value, threshold and p-value of one comparison; changes with the statistics.
+
+Every test answers with a value on a scale of effects and the threshold that its false-alarm level, the number of rows and
+the smallest effect of interest give; the change is significant when the value is above the threshold.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+from monitor.profile.counts import Counts, Location
+from monitor.profile.document import Floats
+
+LARGE_EFFECT = 0.5
+"""Cohen's w of a large effect (Cohen 1988, Statistical Power Analysis, 7.2): with fewer rows than show it, no verdict."""
+POWER = 0.8
+EXPECTED = 20.0
+"""Expected count that a cell must have in the smaller sample (up to twice that when both are alike): Pearson's statistic
+keeps its nominal level far into the tail, and the cells stay few enough for the power that `LARGE_EFFECT` asks for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """One comparison: significant where `value` > `threshold`.
+
+    Attributes:
+        needed: rows that the window would need for evidence where it has too few; 0 where no number would do, since
+            the reference has too few; None where it has enough.
+    """
+
+    __test__ = False  # no test case, whatever its name says to pytest
+
+    value: float
+    threshold: float
+    p_value: float
+    needed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Variation:
+    """How much a reference varies by itself between blocks of time.
+
+    Attributes:
+        blocks: (B, K) counts in the same cells as the comparison, or (B, 2) sums for a location.
+        factor: 1/m + 1/M for a window of m blocks against a reference of M.
+        whole: counts of all rows that the blocks are parts of, in the same cells; None for a location.
+    """
+
+    blocks: Floats
+    factor: float
+    whole: Counts | None = None
+
+
+def shares_test(
+    current: Counts,
+    reference: Counts,
+    *,
+    level: float,
+    min_effect: float,
+    variation: Variation | None = None,
+) -> Test:
+    """Compare the distributions over K cells by Pearson's two-sample chi-square; the value is Cohen's w.
+
+    w^2 = sum (p - q)^2 / pooled share, which is X^2 / h with h = nN / (n + N) of the effective numbers of rows. Cells
+    that expect too few rows are joined with their neighbours, by pooled counts, which is blind to the difference.
+    """
+    n, big = current.effective, reference.effective
+    groups = _groups(current, reference, n, big)
+    p, q = _grouped(current.sums, groups), _grouped(reference.sums, groups)
+    p, q = p / max(p.sum(), 1e-300), q / max(q.sum(), 1e-300)
+    h = n * big / (n + big)
+    freedom = len(p) - 1
+    if freedom == 0:
+        return Test(0.0, min_effect, 1.0, _rows_needed(1, level, n, big))
+    squared = _squared_effect(p, q, n, big)
+    null = _Null.of(freedom, h, variation, groups)
+    return Test(
+        math.sqrt(squared),
+        max(min_effect, math.sqrt(null.quantile(level))),
+        null.tail(squared),
+        _rows_needed(freedom, level, n, big),
+    )
+
+
+def rate_test(
+    current: tuple[float, float],
+    reference: tuple[float, float],
+    *,
+    level: float,
+    min_effect: float,
+    variation: Variation | None = None,
+) -> Test:
+    """Compare two rates, each given as (rate, effective rows); the value is the absolute difference.
+
+    Given the total of both, the window's count is compared with a binomial: the exact test of two Poisson rates
+    (Przyborowski and Wilenski, 1940), which is conservative for two binomials and good at any expected count. `variation`
+    holds (B, 2) counts without and with the property.
+    """
+    (rate, n), (usual, big) = current, reference
+    if rate + usual > 1.0:
+        # Near 1 the rarer outcome is the other one.
+        rate, usual = 1.0 - rate, 1.0 - usual
+        variation = None if variation is None else _mirrored(variation)
+    if n <= 0.0 or big <= 0.0:
+        return Test(abs(rate - usual), max(min_effect, 1.0), 1.0, 0)
+    theta = n / (n + big)
+    p_value = _poisson_tail(rate * n, usual * big, theta)
+    threshold = _critical_rate(usual, n, big, theta, level, up=rate >= usual)
+    pooled = (rate * n + usual * big) / (n + big)
+    unit = pooled * (1.0 - pooled)
+    if variation is not None and variation.whole is not None and unit > 0.0:
+        # Two quiet blocks say little of how far apart blocks usually are, so the unit is at least the reference's own.
+        own = float(variation.whole.sums[1]) / variation.whole.total
+        unit = max(unit, own * (1.0 - own))
+        null = _Null.of(1, n * big / (n + big), variation, np.array([0, 1]))
+        p_value = max(p_value, null.tail((rate - usual) ** 2 / unit))
+        threshold = max(threshold, math.sqrt(null.quantile(level) * unit))
+    return Test(abs(rate - usual), max(min_effect, threshold), p_value)
+
+
+def excess_test(
+    current: tuple[float, float],
+    reference: tuple[float, float],
+    *,
+    level: float,
+    min_effect: float,
+    variation: Variation | None = None,
+) -> Test:
+    """Compare two rates as `rate_test` does, where only a higher one is news; the value is the excess, at least 0."""
+    test = rate_test(current, reference, level=level, min_effect=min_effect, variation=variation)
+    return test if current[0] > reference[0] else Test(0.0, test.threshold, 1.0)
+
+
+def location_test(
+    current: Location,
+    reference: Location,
+    *,
+    level: float,
+    min_effect: float,
+    rows: tuple[float, float],
+    variation: Variation | None = None,
+) -> Test:
+    """Compare two mean scores; the value is Cohen's d, the difference in pooled standard deviations.
+
+    Welch's t, with the variance between blocks of time added where it is known (a one-way random-effects model).
+
+    Args:
+        current: sums of the window.
+        reference: sums of the reference.
+        level: of the false alarms of this test.
+        min_effect: smallest d of interest.
+        rows: effective numbers of the window and of the reference.
+        variation: (B, 2) weights and totals of the reference's blocks.
+    """
+    n, big = rows
+    # The window's own spread counts too, or a constant reference would make any difference infinite.
+    spread = (current.variance * n + reference.variance * big) / (n + big)
+    difference = current.mean - reference.mean
+    if spread <= 1e-18 * max(1.0, difference * difference):
+        return Test(0.0, min_effect, 1.0)
+    parts = [(current.variance_of_mean, max(n - 1.0, 1.0)), (reference.variance_of_mean, max(big - 1.0, 1.0))]
+    if variation is not None:
+        parts.append(_between_means(variation, spread))
+    variance = sum(part for part, _ in parts)
+    if variance <= 0.0:
+        return Test(0.0, min_effect, 1.0)
+    freedom = variance**2 / sum(part**2 / f for part, f in parts)
+    scale = math.sqrt(variance)
+    p_value = float(2.0 * special.stdtr(freedom, -abs(difference) / scale))
+    critical = float(-special.stdtrit(freedom, level / 2.0)) * scale
+    return Test(abs(difference) / math.sqrt(spread), max(min_effect, critical / math.sqrt(spread)), p_value)
+
+
+@dataclass(frozen=True, slots=True)
+class _Null:
+    """The distribution of w^2 where nothing has changed: mean times F(freedom, certainty)."""
+
+    mean: float
+    freedom: float
+    certainty: float
+
+    @classmethod
+    def of(
+        cls,
+        freedom: int,
+        h: float,
+        variation: Variation | None,
+        groups: npt.NDArray[np.int64],
+    ) -> _Null:
+        """Return chi-square over h, widened by what the reference's blocks vary beyond their numbers of rows.
+
+        The block part's mean and variance come from each block against the rest (method of moments); the sum is matched
+        to an F distribution by two moments (Satterthwaite, 1946).
+        """
+        between = None if variation is None else _between_shares(variation, groups)
+        if variation is None or between is None or between.mean <= 0.0:
+            return cls(freedom / h, float(freedom), math.inf)
+        own = between.mean * variation.factor
+        mean = freedom / h + own
+        variance = between.variance * variation.factor**2 + 4.0 * own / h + 2.0 * freedom / h**2
+        known = between.uncertainty * variation.factor**2
+        certainty = min(2.0 * mean**2 / known, (between.blocks - 1) * (mean / own) ** 2) if known > 0.0 else math.inf
+        return cls(mean, max(0.5, 2.0 * mean**2 / variance), max(1.0, certainty))
+
+    def tail(self, squared: float) -> float:
+        """Return P(w^2 >= squared)."""
+        ratio = squared / self.mean
+        if math.isinf(self.certainty) or self.certainty > 1e6:
+            return float(special.chdtrc(self.freedom, ratio * self.freedom))
+        return float(special.fdtrc(self.freedom, self.certainty, ratio))
+
+    def quantile(self, level: float) -> float:
+        """Return the w^2 that is exceeded with probability `level`."""
+        if math.isinf(self.certainty) or self.certainty > 1e6:
+            return float(self.mean * special.chdtri(self.freedom, level) / self.freedom)
+        # 1 / F has the degrees of freedom swapped; so the small tail keeps its digits, without scipy.stats' import.
+        return float(self.mean / special.fdtri(self.certainty, self.freedom, level))
+
+
+@dataclass(frozen=True, slots=True)
+class _Between:
+    mean: float
+    variance: float
+    uncertainty: float
+    blocks: int
+
+
+def _between_shares(variation: Variation, groups: npt.NDArray[np.int64]) -> _Between | None:
+    """Return mean and variance of a block's own w^2, its sampling noise taken off; None with fewer than two blocks."""
+    whole = variation.whole
+    if whole is None or whole.total <= 0.0:
+        return None
+    ratio = whole.effective / whole.total
+    here = np.add.reduceat(variation.blocks, groups, axis=1) * ratio
+    rest = np.maximum(_grouped(whole.sums, groups) * ratio - here, 0.0)
+    n, big = here.sum(axis=1), rest.sum(axis=1)
+    kept = (n >= 2.0) & (big >= 2.0)
+    if kept.sum() < 2:
+        return None
+    here, rest, n, big = here[kept], rest[kept], n[kept], big[kept]
+    pooled = (here + rest) / (n + big)[:, None]
+    difference = here / n[:, None] - rest / big[:, None]
+    squared = np.divide(difference**2, pooled, out=np.zeros_like(pooled), where=pooled > 0.0).sum(axis=1)
+    freedom = (pooled > 0.0).sum(axis=1) - 1
+    h = n * big / (n + big)
+    mean = float((h * squared - freedom).sum() / h.sum())
+    if mean <= 0.0:
+        return _Between(0.0, 0.0, 0.0, len(n))
+    noise = 4.0 * mean / h + 2.0 * freedom / h**2
+    total = float(np.average((squared - mean - freedom / h) ** 2, weights=h)) * len(n) / (len(n) - 1)
+    # Cauchy-Schwarz: a quadratic form of rank r has at least this variance.
+    least = 2.0 * mean**2 / max(1, int(freedom.max()))
+    variance = max(least, total - float(np.average(noise, weights=h)))
+    return _Between(mean, variance, total / len(n), len(n))
+
+
+def _between_means(variation: Variation, spread: float) -> tuple[float, float]:
+    """Return the variance that blocks of time add to a difference of means, and its degrees of freedom."""
+    weights, totals = variation.blocks[:, 0], variation.blocks[:, 1]
+    kept = weights > 0.0
+    weights, means = weights[kept], totals[kept] / weights[kept]
+    count = len(means)
+    if count < 2:
+        return 0.0, 1.0
+    centre = float(np.average(means, weights=weights))
+    observed = float(np.average((means - centre) ** 2, weights=weights)) * count / (count - 1)
+    own = max(0.0, observed - spread * count / float(weights.sum()))
+    return own * variation.factor, float(count - 1)
+
+
+def _squared_effect(p: Floats, q: Floats, n: float, big: float) -> float:
+    pooled = (p * n + q * big) / (n + big)
+    return float(np.divide((p - q) ** 2, pooled, out=np.zeros_like(pooled), where=pooled > 0.0).sum())
+
+
+def _groups(current: Counts, reference: Counts, n: float, big: float) -> npt.NDArray[np.int64]:
+    """Return the first cell of each group of neighbouring cells that together expect enough rows."""
+    shares = current.sums / max(current.total, 1e-300) * n + reference.sums / max(reference.total, 1e-300) * big
+    smaller, larger = min(n, big), max(n, big)
+    expected = (shares * smaller / (n + big)).tolist()
+    least = EXPECTED * (1.0 + smaller / larger)
+    starts, held = [0], 0.0
+    for cell, amount in enumerate(expected):
+        if held >= least:
+            starts.append(cell)
+            held = 0.0
+        held += amount
+    if held < least and len(starts) > 1:
+        starts.pop()
+    return np.array(starts)
+
+
+def _grouped(sums: Floats, groups: npt.NDArray[np.int64]) -> Floats:
+    grouped: Floats = np.add.reduceat(sums, groups)
+    return grouped
+
+
+def _mirrored(variation: Variation) -> Variation:
+    """Return the variation of the opposite property."""
+    whole = variation.whole
+    if whole is None:
+        return Variation(variation.blocks[:, ::-1], variation.factor)
+    turned = Counts(whole.sums[::-1], whole.squares[::-1], whole.cross[::-1], whole.square_total)
+    return Variation(variation.blocks[:, ::-1], variation.factor, turned)
+
+
+def _poisson_tail(here: float, there: float, theta: float) -> float:
+    total = here + there
+    if total <= 0.0:
+        return 1.0
+    more = float(special.betainc(here, there + 1.0, theta)) if here > 0.0 else 1.0
+    fewer = float(special.betainc(there, here + 1.0, 1.0 - theta)) if there > 0.0 else 1.0
+    return min(1.0, 2.0 * min(more, fewer))
+
+
+def _critical_rate(usual: float, n: float, big: float, theta: float, level: float, *, up: bool) -> float:
+    """Return the smallest difference of rates that would be significant; 1 where none would."""
+    near, far = usual * n, n if up else 0.0
+    if _poisson_tail(far, usual * big, theta) > level:
+        # Even a rate of 0 would be no news, so the threshold that counts is the one upwards.
+        return 1.0 if up else max(usual, _critical_rate(usual, n, big, theta, level, up=True))
+    for _ in range(40):
+        middle = (near + far) / 2.0
+        if _poisson_tail(middle, usual * big, theta) > level:
+            near = middle
+        else:
+            far = middle
+    return abs(far / n - usual)
+
+
+def _rows_needed(freedom: int, level: float, n: float, big: float) -> int | None:
+    """Return None where n rows against `big` show a large effect with the wanted power, else how many would."""
+    needed = _needed_h(freedom, level)
+    if n > 0.0 and big > 0.0 and n * big / (n + big) >= needed:
+        return None
+    return math.ceil(needed * big / (big - needed)) if big > needed else 0
+
+
+@lru_cache(maxsize=4096)
+def _needed_h(freedom: int, level: float) -> float:
+    critical = float(special.chdtri(freedom, level))
+    low, high = 0.0, 4.0 * critical + 100.0
+    for _ in range(60):
+        middle = (low + high) / 2.0
+        if 1.0 - float(special.chndtr(critical, freedom, middle)) < POWER:
+            low = middle
+        else:
+            high = middle
+    return high / LARGE_EFFECT**2
+
+
+def corrected_level(false_alarm_rate: float, comparisons: int) -> float:
+    """Return the level of each of several comparisons: half of the budget, split evenly (Bonferroni).
+
+    The other half is left for what these tests are not: schema anomalies and comparisons that a user adds.
+    """
+    return 0.5 * false_alarm_rate / max(1, comparisons)

@@ -1,0 +1,110 @@
+"""Making baselines: from the files a model was trained on, or from windows of traffic that are the new normal."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+
+from monitor.clock import from_micros, rfc3339
+from monitor.config.settings import ModelSettings
+from monitor.cuts import SpanStorage
+from monitor.errors import InputError
+from monitor.jobs.checking import ReferenceFiles, block_length, read_reference
+from monitor.jobs.judging import read_rows
+from monitor.profile.baseline import Baseline, create_baseline
+from monitor.profile.schema import column_types_of
+from monitor.records import Rows
+from monitor.store.ledger import Ledger
+
+_MAX_ROWS = 2_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class NewBaseline:
+    """A baseline to be stored: itself, and where it came from."""
+
+    baseline: Baseline
+    provenance: dict[str, Any]
+
+
+def baseline_from_files(reference: ReferenceFiles, settings: ModelSettings) -> NewBaseline:
+    """Return a baseline of the rows of `reference`, as `check` would make it for windows of the model's length.
+
+    Raises:
+        InputError: the files cannot be read, hold no rows, or lack a named column.
+    """
+    read = read_reference(reference)
+    length = block_length(read.rows.event_times, settings.windows.length)
+    baseline = create_baseline(read.rows, schema=read.schema, block_length=length)
+    return NewBaseline(baseline, _provenance(read.rows, read.schema) | {"source": reference.uri, "kind": "files"})
+
+
+def baseline_from_windows(
+    model: str,
+    ledger: Ledger,
+    storage: SpanStorage,
+    settings: ModelSettings,
+    *,
+    version: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    schema: bytes | None,
+) -> NewBaseline:
+    """Return a baseline of what the model served in closed windows within [since, until).
+
+    Without a version the newest one that was served is taken. Without a schema the one of the active baseline stays where a
+    person wrote it, and is inferred anew otherwise.
+
+    Raises:
+        InputError: no closed window holds rows there.
+    """
+    pending = ledger.windows.closed_spans(model, version, since, until)
+    if pending is None:
+        raise InputError(
+            f"model {model!r} has no closed windows with rows in that time; see: driftline baseline --help"
+        )
+    active = ledger.baselines.active(model)
+    previous = Baseline.from_document(active[1]) if active else None
+    if schema is None and previous is not None and not previous.schema_inferred:
+        schema = previous.schema
+    rows = read_rows(
+        pending,
+        storage,
+        column_types_of(schema) if schema else {},
+        max_rows=_MAX_ROWS,
+        prediction=previous.prediction if previous else None,
+        label=previous.label if previous else None,
+    )
+    length = block_length(rows.event_times, settings.windows.length)
+    baseline = create_baseline(rows, schema=schema, block_length=length)
+    source = {
+        "kind": "windows",
+        "source": f"{model} version {pending.key.version}, windows {pending.key.window}",
+        "spans": [span.span_id for span in pending.spans],
+    }
+    return NewBaseline(baseline, _provenance(rows, schema) | source)
+
+
+def _provenance(rows: Rows, schema: bytes | None) -> dict[str, Any]:
+    provenance: dict[str, Any] = {
+        "rows": len(rows),
+        "columns": rows.features.num_columns,
+        "rows_sha256": _digest(rows.features),
+        "schema": "given" if schema else "inferred",
+    }
+    if rows.event_times is not None and len(rows):
+        provenance["from"] = rfc3339(from_micros(int(rows.event_times.min())))
+        provenance["to"] = rfc3339(from_micros(int(rows.event_times.max())))
+    return provenance
+
+
+def _digest(table: pa.Table) -> str:
+    """Return the SHA-256 of the rows as an Arrow stream in one batch; the same rows in the same order give the same."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema.remove_metadata()) as writer:
+        writer.write_table(table.replace_schema_metadata(None).combine_chunks())
+    return hashlib.sha256(sink.getvalue()).hexdigest()

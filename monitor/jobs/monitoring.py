@@ -1,0 +1,108 @@
+"""The monitor's tick: move watermarks, close windows, judge what is closed, tell what is flagged."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import structlog
+
+from monitor.clock import Clock
+from monitor.config.settings import ModelSettings, Settings
+from monitor.cuts import SpanStorage
+from monitor.errors import StaleClaim, TransientError
+from monitor.jobs.judging import Judge, describe
+from monitor.metrics import MonitorMetrics
+from monitor.store.housekeeping import Housekeeping
+from monitor.store.leases import Lease
+from monitor.store.ledger import Ledger
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass
+class Monitor:
+    """Judges the models of its settings; any number of monitors may run, each model is one's at a time by its lease.
+
+    What is due comes from the ledger at every tick, so a restart forgets nothing and repeats nothing.
+    """
+
+    settings: Settings
+    ledger: Ledger
+    storage: SpanStorage
+    clock: Clock
+    holder: str
+    metrics: MonitorMetrics
+    stop: threading.Event = field(default_factory=threading.Event)
+    _held: dict[str, Lease] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Set up what lives as long as the monitor."""
+        self._judge = Judge(self.ledger, self.storage)
+        self._housekeeping = Housekeeping(self.ledger.database, self.ledger.team, self.storage)
+
+    def tick(self, name: str) -> int:
+        """Look after one model and return how many windows were judged; what may pass is logged and left to the next tick."""
+        try:
+            with self.metrics.tick_seconds.time():
+                return self._tick(name, self.settings.models[name])
+        except StaleClaim as error:
+            self._held.pop(name, None)
+            _log.warning("model_taken_over", model=name, reason=str(error))
+        except TransientError as error:
+            self.metrics.errors.labels(f"judge {name}").inc()
+            _log.error("model_skipped", model=name, reason=str(error))
+        return 0
+
+    def clean(self) -> None:
+        """Abandon and delete span files that nobody will read."""
+        try:
+            deleted = self._housekeeping.clean(self.settings.spans.keep, self.clock.now())
+        except TransientError as error:
+            _log.error("housekeeping_failed", reason=str(error))
+            return
+        if deleted:
+            _log.info("span_files_deleted", count=deleted)
+
+    def release(self) -> None:
+        """Give all leases back."""
+        for lease in self._held.values():
+            self.ledger.leases.release(lease)
+        self._held.clear()
+
+    def _tick(self, name: str, model: ModelSettings) -> int:
+        lease = self._lease(name)
+        if lease is None:
+            return 0
+        # Late rows are weighed against the watermark that stood when they were committed: restate before moving it.
+        judged = self._judge_pending(name, model)
+        stream = model.traffic.topic or model.traffic.files or ""
+        self.ledger.windows.advance(name, stream, model.windows, lease, self.clock.now())
+        return judged + self._judge_pending(name, model)
+
+    def _judge_pending(self, name: str, model: ModelSettings) -> int:
+        judged = 0
+        for pending in self.ledger.windows.pending(name, model.windows.restate_for, self.clock.now()):
+            lease = None if self.stop.is_set() else self._lease(name)
+            if lease is None:
+                break
+            judgement = self._judge.judge(pending, model)
+            told = self.ledger.windows.record(judgement, lease, self.clock.now())
+            judged += 1
+            self.metrics.windows.labels(name, judgement.document["verdict"]).inc()
+            _log.info("window_judged", **describe(judgement.document))
+            if told:
+                _log.warning("window_flagged", **describe(judgement.document))
+        return judged
+
+    def _lease(self, name: str) -> Lease | None:
+        lease = self.ledger.leases.acquire(f"model:{name}", self.holder, self.clock.now(), self._duration())
+        if lease is None:
+            self._held.pop(name, None)
+        else:
+            self._held[name] = lease
+        return lease
+
+    def _duration(self) -> timedelta:
+        return self.settings.monitor.lease

@@ -1,0 +1,138 @@
+"""Profiles: what is kept of a closed window's rows, on the cells of one baseline; changes with what a profile holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from monitor.profile import tfdv
+from monitor.profile.baseline import Baseline, cluster_numbers, effective_blocks, effective_rows
+from monitor.profile.bins import NumericBins, universal_bins
+from monitor.profile.columns import Column
+from monitor.profile.document import pack_bytes, pack_values, unpack_bytes, unpack_values
+from monitor.profile.features import FeatureCounts, count_feature, notable_values
+from monitor.records import Misfits, Rows
+
+Notable = tuple[tuple[bytes, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One window's rows, summed up.
+
+    Attributes:
+        statistics: serialized DatasetFeatureStatisticsList of the rows in canonical order.
+        counts: per feature, on the baseline's cells; the label and features that the baseline lacks are left out, but
+            a prediction that the baseline lacks is counted on universal cells.
+        notable: per categorical feature, its heaviest values without a cell of their own, with their shares.
+        rows, rows_seen: kept, and before sampling.
+        n_effective: how many independent rows of weight one would tell as much.
+        weighted: the statistics are weighted, as the baseline's are.
+        blocks: effective number of the baseline's blocks of time that the rows cover.
+        baseline: fingerprint of the baseline whose cells these are.
+        prediction: the column that holds the model's output, if any.
+        misfits: values left out because they do not fit their feature's type.
+    """
+
+    statistics: bytes
+    counts: Mapping[str, FeatureCounts]
+    notable: Mapping[str, Notable]
+    rows: int
+    rows_seen: int
+    n_effective: float
+    weighted: bool
+    baseline: str
+    blocks: float = 1.0
+    prediction: str | None = None
+    label: str | None = None
+    misfits: Mapping[str, Misfits] = field(default_factory=dict)
+
+    def to_document(self) -> dict[str, Any]:
+        """Return a JSON object that `from_document` reads back exactly."""
+        return {
+            "statistics": pack_bytes(self.statistics),
+            "counts": {name: counts.to_document() for name, counts in self.counts.items()},
+            "notable": {
+                name: {"values": pack_values([v for v, _ in pairs]), "shares": [share for _, share in pairs]}
+                for name, pairs in self.notable.items()
+            },
+            "rows": self.rows,
+            "rows_seen": self.rows_seen,
+            "n_effective": self.n_effective,
+            "weighted": self.weighted,
+            "baseline": self.baseline,
+            "blocks": self.blocks,
+            "prediction": self.prediction,
+            "label": self.label,
+            "misfits": {name: [misfit.count, list(misfit.examples)] for name, misfit in self.misfits.items()},
+        }
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Profile:
+        """Undo `to_document`."""
+        return cls(
+            statistics=unpack_bytes(document["statistics"]),
+            counts={name: FeatureCounts.from_document(d) for name, d in document["counts"].items()},
+            notable={
+                name: tuple(zip(unpack_values(d["values"]), d["shares"], strict=True))
+                for name, d in document["notable"].items()
+            },
+            rows=int(document["rows"]),
+            rows_seen=int(document["rows_seen"]),
+            n_effective=float(document["n_effective"]),
+            weighted=bool(document["weighted"]),
+            baseline=document["baseline"],
+            blocks=float(document["blocks"]),
+            prediction=document["prediction"],
+            label=document["label"],
+            misfits={
+                name: Misfits(int(count), tuple(examples)) for name, (count, examples) in document["misfits"].items()
+            },
+        )
+
+
+def build_profile(rows: Rows, baseline: Baseline) -> Profile:
+    """Sum a window's rows up on the baseline's cells; no rows make a profile of nothing.
+
+    A feature whose column has another kind of type than the baseline's (numbers against text) is not counted: the schema's
+    anomaly says so.
+    """
+    # TFDV cannot compare weighted statistics with plain ones, so the baseline decides; rows without weights weigh 1.
+    weights = (np.ones(len(rows)) if rows.weights is None else rows.weights) if baseline.weighted else None
+    return count_rows(rows, baseline, tfdv.statistics(rows.features, weights))
+
+
+def count_rows(rows: Rows, baseline: Baseline, statistics: bytes = b"") -> Profile:
+    """Return the profile of rows whose TFDV statistics are known, or not wanted; see `build_profile`."""
+    clusters = cluster_numbers(rows)
+    counts: dict[str, FeatureCounts] = {}
+    notable: dict[str, Notable] = {}
+    for name in rows.features.column_names:
+        reference = baseline.features.get(name)
+        if name == rows.label or (reference is None and name != rows.prediction):
+            continue
+        column = Column.of(rows.features.column(name))
+        bins = reference.bins if reference is not None else universal_bins(column.numbers is not None)
+        if isinstance(bins, NumericBins) != (column.numbers is not None):
+            continue
+        counts[name] = count_feature(column, bins, rows.weights, clusters)
+        named = notable_values(column, bins, rows.weights)
+        if named:
+            notable[name] = named
+    return Profile(
+        statistics=statistics,
+        counts=counts,
+        notable=notable,
+        rows=len(rows),
+        rows_seen=max(rows.seen, len(rows)),
+        n_effective=effective_rows(rows, clusters),
+        weighted=baseline.weighted,
+        baseline=baseline.fingerprint,
+        blocks=effective_blocks(rows.event_times, baseline.block_length, rows.weights),
+        prediction=rows.prediction,
+        label=rows.label,
+        misfits=dict(rows.misfits),
+    )

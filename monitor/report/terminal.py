@@ -1,0 +1,118 @@
+"""Reports for a terminal, by rich; changes with their looks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from rich import box
+from rich.console import Console, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from monitor.compare.findings import Finding, Verdict, WindowFindings
+from monitor.report.digest import Tally, digest, measure_name, number
+
+_COLOURS = {Verdict.OK: "green", Verdict.FLAGGED: "red", Verdict.INSUFFICIENT: "yellow"}
+_SHOWN = 30
+_REASONS = 5
+_FEATURES = 15
+
+
+def print_check(
+    console: Console, findings: Sequence[WindowFindings], reference: str, reference_rows: int, current: str
+) -> None:
+    """Print one comparison: the verdict, what is flagged and why, and how much was compared."""
+    for found in findings:
+        summary = digest(found)
+        verdict = Text(f" {summary.verdict} ", style=f"bold reverse {_COLOURS[found.verdict]}")
+        console.print(Text.assemble(verdict, "  ", (summary.headline, "bold")))
+        console.print(
+            f"[dim]current[/]    {escape(current)} · {_rows(found)}\n"
+            f"[dim]reference[/]  {escape(reference)} · {reference_rows:,} rows"
+        )
+        if summary.flagged:
+            console.print(_flagged(summary.flagged))
+        for reason in summary.lacking[:_REASONS]:
+            console.print(f"[yellow]![/] {escape(reason)}")
+        if len(summary.lacking) > _REASONS:
+            console.print(f"[yellow]![/] and {len(summary.lacking) - _REASONS} more reasons of this kind")
+        if summary.closest is not None and not summary.flagged:
+            console.print(f"[dim]largest[/]    {_closest(summary.closest)}")
+        console.print(
+            f"[dim]judged[/]     {summary.judged} comparisons, {len(summary.flagged)} flagged; "
+            f"{summary.informative} TFDV measurements beside them (--format json)"
+        )
+
+
+def print_backtest(console: Console, tally: Tally) -> None:
+    """Print how many windows got which verdict, and the features that were flagged most often."""
+    span = f", {_time(tally.first)} to {_time(tally.last)}" if tally.first else ""
+    console.print(f"[bold]{tally.windows:,} windows[/] of {tally.rows:,} rows{span}")
+    verdicts = [
+        f"[{_COLOURS[verdict]}]{tally.verdicts[verdict]:,} {str(verdict).replace('_', ' ')}[/]"
+        for verdict in Verdict
+        if tally.verdicts[verdict]
+    ]
+    console.print("  ".join(verdicts))
+    if not tally.features:
+        return
+    table = _table()
+    table.add_column("flagged most often", no_wrap=True)
+    table.add_column("windows", justify="right")
+    table.add_column("share", justify="right")
+    ranked = sorted(tally.features.items(), key=lambda item: (-item[1], item[0]))
+    for feature, count in ranked[:_FEATURES]:
+        table.add_row(escape(feature), f"{count:,}", _percent(count / tally.windows))
+    console.print(table)
+    if len(ranked) > _FEATURES:
+        console.print(f"[dim]and {len(ranked) - _FEATURES} more features[/]")
+
+
+def _flagged(findings: Sequence[Finding]) -> RenderableType:
+    table = _table()
+    table.add_column("feature", overflow="fold", min_width=8, max_width=24)
+    table.add_column("kind", no_wrap=True)
+    table.add_column("measure", no_wrap=True)
+    table.add_column("value", justify="right", no_wrap=True)
+    table.add_column("limit", justify="right", no_wrap=True)
+    table.add_column("what moved", ratio=1, overflow="fold")
+    for finding in findings[:_SHOWN]:
+        measured = finding.value is not None
+        table.add_row(
+            f"[bold]{escape(finding.feature or '')}[/]",
+            str(finding.kind).replace("_", " "),
+            measure_name(finding.measure) if measured else "",
+            number(finding.value),
+            number(finding.threshold),
+            escape(finding.explanation.removeprefix(f"{finding.feature}: ")),
+        )
+    if len(findings) > _SHOWN:
+        table.add_row("", "", "", "", "", f"[dim]and {len(findings) - _SHOWN} more: see --format json[/]")
+    return table
+
+
+def _table() -> Table:
+    return Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim", expand=False)
+
+
+def _closest(finding: Finding) -> str:
+    return (
+        f"{escape(finding.feature or '')} {measure_name(finding.measure)} "
+        f"{number(finding.value)} (limit {number(finding.threshold)}): "
+        f"{escape(finding.explanation.removeprefix(f'{finding.feature}: '))}"
+    )
+
+
+def _rows(found: WindowFindings) -> str:
+    effective = round(found.n_effective)
+    return f"{found.rows:,} rows" + (f", worth {effective:,} independent ones" if effective != found.rows else "")
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if share >= 0.01 else "<1%"
+
+
+def _time(moment: datetime | None) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M") if moment else ""

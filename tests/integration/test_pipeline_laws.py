@@ -1,0 +1,195 @@
+"""From messages to findings: batching, number of collectors, order of arrival and restarts change nothing."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+import tempfile
+import threading
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
+
+from collectors.memory import MemorySource, MemoryStorage, MemoryTopic
+from collectors.runner import Collector
+from collectors.streams import streams_of
+from monitor.clock import ManualClock, SystemClock, rfc3339
+from monitor.config.settings import CollectorSettings, Settings
+from monitor.jobs.judging import read_rows
+from monitor.jobs.monitoring import Monitor
+from monitor.metrics import MonitorMetrics
+from monitor.profile.baseline import Baseline, create_baseline
+from monitor.records import Rows, WindowKey
+from monitor.store.ledger import Ledger
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+PARTITIONS = 3
+RECORDS = 900
+
+
+def numbers(seed: int, shift: float) -> dict[str, list[Any]]:
+    drawn = np.random.default_rng(seed)
+    return {
+        "miles": (drawn.normal(3 + shift, 1, RECORDS)).tolist(),
+        "company": drawn.choice(["a", "b", "c"], RECORDS, p=[0.5, 0.3, 0.2]).tolist(),
+        "seats": drawn.integers(1, 5, RECORDS).tolist(),
+    }
+
+
+@pytest.fixture(scope="module")
+def baseline() -> Baseline:
+    return create_baseline(Rows(features=pa.table(numbers(1, 0.0)), seen=RECORDS))
+
+
+def messages() -> list[bytes]:
+    """Return records of three hours, with repeated ids of several instances, misfits, and lines that cannot be read."""
+    values = numbers(2, 0.6)
+    found = [b"{broken", b'{"model": "m"}']
+    for place in range(RECORDS):
+        features = {name: column[place] for name, column in values.items()}
+        if place % 100 == 0:
+            features["seats"] = "many"
+        body = {
+            "model": "m",
+            "version": "1",
+            "request_id": f"id-{place // 2}",
+            "instance": place % 2,
+            "event_time": rfc3339(START + 3 * HOUR * (place / RECORDS)),
+            "features": features,
+            "prediction": place % 7 / 7,
+        }
+        found.append(json.dumps(body).encode())
+    return found
+
+
+SETTINGS = Settings.model_validate(
+    {
+        "models": {
+            "m": {
+                "traffic": {"topic": "requests"},
+                "sampling": {"rate": 0.9, "max_rows_per_window": 250},
+                "windows": {"length": "1h", "allowed_lateness": "4h", "idle_timeout": "1s", "time": "replay"},
+            }
+        },
+        "kafka": {"bootstrap_servers": ["unused:1"]},
+    }
+)
+
+
+def outcome(
+    baseline: Baseline, order: Sequence[bytes], *, collectors: int, restarts: int, block: int, seed: int
+) -> tuple[list[dict[str, Any]], list[Rows], dict[str, int]]:
+    """Run collectors over the messages in this order, with restarts, then the monitor; return what it found."""
+    shuffle = random.Random(seed)
+    topic = MemoryTopic("requests", "topic-id", [[] for _ in range(PARTITIONS)])
+    storage = MemoryStorage()
+    with tempfile.TemporaryDirectory() as folder:
+        ledger = Ledger.open(f"sqlite:///{folder}/ledger.db", "default")
+        ledger.baselines.add(
+            "m", baseline.to_document(), baseline.column_types, {}, rows=1, actor="t", activate=True, now=START
+        )
+        bounds = sorted(shuffle.sample(range(1, len(order)), restarts)) if restarts else []
+        for first, last in itertools.pairwise([0, *bounds, len(order)]):
+            for message in order[first:last]:
+                topic.append(shuffle.randrange(PARTITIONS), message)
+            for number in range(collectors):
+                source = MemorySource([topic], max_block_messages=block)
+                collect(ledger, storage, source, f"c{number}")
+        # What no cut committed yet is one more hour of nothing, so that the three hours close.
+        close = json.dumps({"model": "m", "version": "1", "request_id": "end", "event_time": rfc3339(START + 8 * HOUR)})
+        for number in range(PARTITIONS):
+            topic.append(number, close.encode().replace(b"}", b', "features": {}}'))
+        collect(ledger, storage, MemorySource([topic]), "last")
+        clock = ManualClock(START + timedelta(days=1))
+        monitor = Monitor(SETTINGS, ledger, storage, clock, "monitor", MonitorMetrics.on(CollectorRegistry()))
+        assert monitor.tick("m") == 3
+        assert monitor.tick("m") == 0, "what is judged is not judged again"
+        documents = ledger.findings("m")
+        rows = [window_rows(ledger, storage, baseline, document) for document in documents]
+        totals = ledger.identities()
+        ledger.close()
+    return documents, rows, totals
+
+
+def collect(ledger: Ledger, storage: MemoryStorage, source: MemorySource, name: str) -> None:
+    Collector(
+        name,
+        streams_of(SETTINGS),
+        CollectorSettings(cut_interval=timedelta(milliseconds=20), max_buffered_rows=1000),
+        ledger=ledger.cuts,
+        storage=storage,
+        source=source,
+        clock=SystemClock(),
+        registry=CollectorRegistry(),
+    ).run(threading.Event(), until_caught_up=True)
+
+
+def window_rows(ledger: Ledger, storage: MemoryStorage, baseline: Baseline, document: dict[str, Any]) -> Rows:
+    window = next(
+        each.window
+        for each in (WindowKey("m", "1", w) for w in hours())
+        if rfc3339(each.window.start) == document["window_start"]
+    )
+    judged = ledger.windows.spans_of(WindowKey("m", "1", window))
+    return read_rows(
+        judged, storage, baseline.column_types, max_rows=250, prediction=baseline.prediction, label=baseline.label
+    )
+
+
+def hours() -> list[Any]:
+    from monitor.records import Window
+
+    return [Window.holding(START + number * HOUR, HOUR) for number in range(3)]
+
+
+@pytest.mark.timeout(300)
+@settings(
+    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+@given(
+    seed=st.integers(0, 10**6),
+    collectors=st.integers(1, 3),
+    restarts=st.integers(0, 4),
+    block=st.sampled_from([20, 100, 5000]),
+)
+def test_a_closed_window_does_not_depend_on_how_its_records_came(
+    baseline: Baseline, seed: int, collectors: int, restarts: int, block: int
+) -> None:
+    expected = expectation(baseline)
+    shuffled = random.Random(seed).sample(messages(), RECORDS + 2)
+    found = outcome(baseline, shuffled, collectors=collectors, restarts=restarts, block=block, seed=seed)
+    assert found[0] == expected[0]
+    for one, other in zip(found[1], expected[1], strict=True):
+        assert one.features.equals(other.features)
+        assert np.array_equal(one.clusters, other.clusters)  # type: ignore[arg-type]
+        assert one.misfits == other.misfits
+    for name in ("messages", "decoded", "dead_lettered", "records", "late", "lost"):
+        assert found[2][name] == expected[2][name], name  # how many are sampled out early may differ, what is judged may not
+
+
+_EXPECTED: list[tuple[list[dict[str, Any]], list[Rows], dict[str, int]]] = []
+
+
+def expectation(baseline: Baseline) -> tuple[list[dict[str, Any]], list[Rows], dict[str, int]]:
+    """Return what one collector makes of the messages in the order in which they were made."""
+    if not _EXPECTED:
+        _EXPECTED.append(outcome(baseline, messages(), collectors=1, restarts=0, block=500, seed=0))
+    return _EXPECTED[0]
+
+
+def test_the_windows_of_this_law_are_sampled_flagged_and_accounted_for(baseline: Baseline) -> None:
+    documents, rows, totals = expectation(baseline)
+    assert [document["verdict"] for document in documents] == ["flagged"] * 3
+    assert {len(each) for each in rows} <= {249, 250}
+    assert totals["dead_lettered"] == 2
+    assert totals["messages"] == RECORDS + 2 + PARTITIONS
+    assert totals["records"] == totals["sampled_out"] + totals["kept"] + totals["late"]

@@ -1,0 +1,185 @@
+"""What the project says about itself is true: pages, rules and dashboards against the code that they speak of."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import yaml
+from prometheus_client import CollectorRegistry
+from pydantic import BaseModel
+
+from collectors.metrics import CollectorMetrics
+from monitor.config.settings import Settings
+from monitor.metrics import MonitorMetrics
+from monitor.shipped import shipped
+from monitor.store.ledger import Ledger
+from monitor.store.metrics import LedgerMetrics
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = [path for folder in ("monitor", "collectors") for path in sorted((ROOT / folder).rglob("*.py"))]
+METRIC = re.compile(r"\bdriftline_[a-z_]+")
+PROMETHEUS_SUFFIX = re.compile(r"_(total|bucket|sum|count|created)$")
+
+
+def _rules() -> list[dict[str, Any]]:
+    document = yaml.safe_load(shipped("alert_rules").joinpath("driftline.yaml").read_text(encoding="utf-8"))
+    return [rule for group in document["groups"] for rule in group["rules"]]
+
+
+def _queries() -> list[str]:
+    dashboard = json.loads(shipped("dashboards").joinpath("driftline.json").read_text(encoding="utf-8"))
+    return [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", [])]
+
+
+@pytest.fixture(scope="module")
+def registered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[set[str]]:
+    """The names of all metrics that a process with every role shows."""
+    ledger = Ledger.open(f"sqlite:///{tmp_path_factory.mktemp('ledger')}/driftline.db", "default")
+    registry = CollectorRegistry()
+    registry.register(LedgerMetrics(ledger))
+    CollectorMetrics.on(registry)
+    MonitorMetrics.on(registry)
+    yield {family.name for family in registry.collect()}
+    ledger.close()
+
+
+def _committed() -> list[Path]:
+    """The text files of the project, by what git would commit; of a copy without git, those beside the sources."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, check=False
+    )
+    names = listed.stdout.decode().split("\0") if listed.returncode == 0 else []
+    return [ROOT / name for name in names if name and (ROOT / name).is_file()] or SOURCES
+
+
+@pytest.mark.parametrize("expression", sorted({*_queries(), *(rule["expr"] for rule in _rules())}))
+def test_a_query_names_metrics_that_exist(expression: str, registered: set[str]) -> None:
+    named = {PROMETHEUS_SUFFIX.sub("", name) for name in METRIC.findall(expression)}
+    assert named or expression.startswith("up{")
+    assert named <= registered
+
+
+@pytest.mark.parametrize("rule", _rules(), ids=lambda rule: rule["alert"])
+def test_an_alert_says_what_it_means_and_has_a_runbook(rule: dict[str, Any]) -> None:
+    assert rule["labels"]["severity"] in {"warning", "critical"}
+    assert rule["annotations"]["summary"]
+    assert rule["annotations"]["description"]
+    page, _, anchor = rule["annotations"]["runbook"].partition("#")
+    headings = re.findall(r"^## (.+)$", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
+    assert anchor in {heading.lower().replace(" ", "-") for heading in headings}
+
+
+def test_every_runbook_is_for_an_alert() -> None:
+    headings = re.findall(r"^## (.+)$", (ROOT / "docs/runbooks.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(headings) == {rule["alert"] for rule in _rules()}
+
+
+def _alerts_that_promtool_sees() -> set[str]:
+    tests = yaml.safe_load((ROOT / "alert_rules/tests/driftline_test.yaml").read_text(encoding="utf-8"))["tests"]
+    return {case["alertname"] for test in tests for case in test["alert_rule_test"] if case.get("exp_alerts")}
+
+
+def test_every_alert_is_seen_firing_by_promtool() -> None:
+    assert _alerts_that_promtool_sees() == {rule["alert"] for rule in _rules()}
+
+
+def _settings_keys(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
+    for name, field in model.model_fields.items():
+        inner = _model_inside(field.annotation)
+        purpose = field.description or (inner.__doc__ if inner else None) or ""
+        yield ".".join([*path, name]), purpose
+        if inner is not None:
+            yield from _settings_keys(inner, (*path, name))
+
+
+def _model_inside(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for found in map(_model_inside, get_args(annotation)) if found is not None), None)
+
+
+@pytest.mark.parametrize(
+    ("key", "purpose"), list(_settings_keys(Settings)), ids=[key for key, _ in _settings_keys(Settings)]
+)
+def test_a_setting_is_documented(key: str, purpose: str) -> None:
+    page = (ROOT / "docs/configuration.md").read_text(encoding="utf-8").replace(".NAME", "").replace("[]", "")
+    assert purpose, "give its Field a description"
+    assert f"| `{key}` |" in page
+
+
+@pytest.mark.parametrize("generator", ["docs/generate.py", "dashboards/build.py"])
+def test_generated_files_are_up_to_date(generator: str) -> None:
+    done = subprocess.run(
+        [sys.executable, generator, "--check"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_changelog_knows_this_version_or_has_unreleased_changes() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert "## [Unreleased]" in changelog or f"## [{project['version']}]" in changelog
+
+
+def test_the_lock_covers_both_tensorflow_stacks_with_hashes() -> None:
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    pinned = set(re.findall(r"^tensorflow-data-validation==(\S+)", lock, re.MULTILINE))
+    assert pinned == {"1.16.1", "1.21.0"}
+    requirements = re.split(r"\n(?=\S)", lock)
+    assert [requirement for requirement in requirements if "--hash=sha256:" not in requirement] == []
+
+
+# Spelt in pieces, so that this file does not hold what it looks for.
+FORBIDDEN = {
+    "the address of a package registry": re.compile(
+        "|".join(
+            re.escape(host) for host in ("pypi" + ".org", "files.python" + "hosted.org", "repo.maven" + ".apache.org")
+        )
+        + "|"
+        + re.escape("registry.npmjs" + ".org")
+    ),
+    "a path of somebody's machine": re.compile(r"(?<![\w.])/(?:" + "wor" + r"k|ro" + r"ot|ho" + r"me)/\w"),
+}
+
+
+@pytest.mark.parametrize(("what", "pattern"), FORBIDDEN.items(), ids=FORBIDDEN)
+def test_no_file_names(what: str, pattern: re.Pattern[str]) -> None:
+    guilty = []
+    for path in _committed():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+        guilty += [f"{path.relative_to(ROOT)}: {found.group()}" for found in pattern.finditer(text)]
+    assert not guilty
+
+
+def test_nothing_imports_tensorflow_before_it_is_needed() -> None:
+    program = (
+        "import importlib, pkgutil, sys\n"
+        "import collectors, monitor\n"
+        "for package in (monitor, collectors):\n"
+        "    for module in pkgutil.walk_packages(package.__path__, package.__name__ + '.'):\n"
+        "        if '.migrations.' not in module.name:\n"
+        "            importlib.import_module(module.name)\n"
+        "heavy = {'tensorflow', 'tensorflow_data_validation', 'tensorflow_model_analysis', 'apache_beam'}\n"
+        "sys.exit(', '.join(sorted(heavy & set(sys.modules))) or 0)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
