@@ -27,6 +27,7 @@ from monitor.config.settings import Settings
 from monitor.errors import ConfigError, InvariantBroken
 from monitor.jobs.monitoring import Monitor
 from monitor.metrics import MonitorMetrics, serve
+from monitor.profile.tfdv import warm_up
 from monitor.store.ledger import Ledger
 from monitor.store.metrics import LedgerMetrics
 from monitor.store.span_storage import open_storage
@@ -173,6 +174,8 @@ def _start_monitor(
             fail(event.exception)
 
     scheduler.add_listener(failed, EVENT_JOB_ERROR)
+    # TFDV takes seconds to import: have that done before the first window is due, not while it waits.
+    scheduler.add_job(warm_up, id="import TFDV")
     seconds = settings.monitor.tick.total_seconds()
     for name in settings.models:
         scheduler.add_job(monitor.tick, "interval", args=[name], seconds=seconds, id=f"judge {name}")

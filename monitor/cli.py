@@ -20,6 +20,8 @@ _COMMANDS = (
     "baseline",
     "check",
     "backtest",
+    "findings",
+    "audit",
 )
 _USAGE_EXIT = 2
 _INTERRUPTED_EXIT = 130

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from monitor.commands.opening import opened_model
 from monitor.commands.options import config_option, role_options
 from monitor.errors import InputError
 
 if TYPE_CHECKING:
-    from monitor.config.settings import ModelSettings, Settings
     from monitor.jobs.baselines import NewBaseline
-    from monitor.store.ledger import Ledger
     from monitor.window.frames import ColumnRoles
 
 
@@ -68,7 +67,7 @@ def create(
     if (data is None) is not from_windows:
         raise click.UsageError("give either --data or --from-windows")
     quieten_tensorflow()
-    settings, options, ledger = _opened(config, model)
+    settings, options, ledger = opened_model(config, model)
     if data is not None:
         made = baseline_from_files(ReferenceFiles(data, roles, schema), options)
     else:
@@ -103,7 +102,7 @@ def list_(*, model: str, config: Path) -> None:
     """List the baselines of MODEL; a star marks the active one."""
     from monitor.clock import rfc3339
 
-    _, _, ledger = _opened(config, model)
+    _, _, ledger = opened_model(config, model)
     rows = ledger.baselines.all_of(model)
     if not rows:
         click.echo(f"{model} has no baseline yet; make one: driftline baseline create {model} --data URI")
@@ -121,7 +120,7 @@ def list_(*, model: str, config: Path) -> None:
 @config_option
 def show(*, model: str, number: int | None, config: Path) -> None:
     """Show a baseline of MODEL as JSON: provenance, column types, and rows; the active one without NUMBER."""
-    _, _, ledger = _opened(config, model)
+    _, _, ledger = opened_model(config, model)
     number = number if number is not None else ledger.baselines.active_number(model)
     if number is None:
         raise InputError(f"{model} has no baseline yet; make one: driftline baseline create {model} --data URI")
@@ -152,19 +151,9 @@ def activate_(*, model: str, number: int, config: Path) -> None:
     """Judge the windows of MODEL against baseline NUMBER from now on."""
     from monitor.clock import SystemClock
 
-    _, _, ledger = _opened(config, model)
+    _, _, ledger = opened_model(config, model)
     ledger.baselines.activate(model, number, getpass.getuser(), SystemClock().now())
     click.echo(f"baseline {number} of {model} is active")
-
-
-def _opened(config: Path, model: str) -> tuple[Settings, ModelSettings, Ledger]:
-    from monitor.config.loading import load_settings
-    from monitor.store.ledger import Ledger
-
-    settings = load_settings(config)
-    if model not in settings.models:
-        raise InputError(f"{config} has no model {model!r}; it has: {', '.join(sorted(settings.models))}")
-    return settings, settings.models[model], Ledger.open(settings.store, settings.team)
 
 
 def _summary(made: NewBaseline) -> str:

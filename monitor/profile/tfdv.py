@@ -52,6 +52,11 @@ class Validation:
     drift: tuple[Measurement, ...]
 
 
+def warm_up() -> None:
+    """Import TFDV now, which the first call of any function here would otherwise do."""
+    import tensorflow_data_validation  # noqa: F401
+
+
 def statistics(features: pa.Table, weights: npt.NDArray[np.float64] | None = None) -> bytes:
     """Return the serialized DatasetFeatureStatisticsList of the rows, in the order given.
 

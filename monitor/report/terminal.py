@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from rich import box
 from rich.console import Console, RenderableType
@@ -68,6 +69,29 @@ def print_backtest(console: Console, tally: Tally) -> None:
     console.print(table)
     if len(ranked) > _FEATURES:
         console.print(f"[dim]and {len(ranked) - _FEATURES} more features[/]")
+
+
+def print_windows(console: Console, documents: Sequence[Mapping[str, Any]]) -> None:
+    """Print judged windows (findings objects as stored), a line each: verdict, rows, and which features are flagged."""
+    table = _table()
+    for heading in ("window", "version", "revision", "rows", "verdict"):
+        table.add_column(heading, justify="right" if heading in {"revision", "rows"} else "left", no_wrap=True)
+    table.add_column("flagged", ratio=1, overflow="fold")
+    for document in documents:
+        verdict = Verdict(document["verdict"])
+        features = list(
+            dict.fromkeys(str(each["feature"] or each["kind"]) for each in document["findings"] if each["flagged"])
+        )
+        more = f" and {len(features) - _REASONS} more" if len(features) > _REASONS else ""
+        table.add_row(
+            str(document["window_start"]),
+            escape(str(document["version"])),
+            str(document["revision"]),
+            f"{document['rows']:,}",
+            f"[{_COLOURS[verdict]}]{str(verdict).replace('_', ' ')}[/]",
+            escape(", ".join(features[:_REASONS]) + more),
+        )
+    console.print(table)
 
 
 def _flagged(findings: Sequence[Finding]) -> RenderableType:

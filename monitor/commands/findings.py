@@ -1,0 +1,48 @@
+"""`driftline findings`: what the monitor found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from monitor.commands.opening import opened_model
+from monitor.commands.options import config_option
+
+
+@click.command("findings")
+@click.argument("model")
+@config_option
+@click.option("--last", type=click.IntRange(min=1), metavar="N", help="Only the newest N windows.")
+@click.option("--flagged", is_flag=True, help="Only flagged windows.")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["table", "jsonl"]),
+    default="table",
+    show_default=True,
+    help="A table, or a JSON object a line as `backtest` writes them.",
+)
+def command(*, model: str, config: Path, last: int | None, flagged: bool, format_: str) -> None:
+    r"""Show the judged windows of MODEL, oldest first, each in its newest revision.
+
+    \b
+    Examples:
+      driftline findings flights --last 24
+      driftline findings flights --flagged --format jsonl | jq .findings[0].explanation
+    """
+    import orjson
+    from rich.console import Console
+
+    from monitor.report.terminal import print_windows
+
+    _, _, ledger = opened_model(config, model)
+    documents = [each for each in ledger.findings(model) if not flagged or each["verdict"] == "flagged"]
+    documents = documents[-last:] if last else documents
+    if format_ == "jsonl":
+        for document in documents:
+            click.echo(orjson.dumps(document).decode())
+    elif documents:
+        print_windows(Console(), documents)
+    else:
+        click.echo(f"no window of {model} has been judged yet" if not flagged else f"no window of {model} is flagged")

@@ -1,0 +1,149 @@
+"""The demo's last screen. Changes with what a newcomer should see first."""
+
+from __future__ import annotations
+
+import shlex
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+
+from monitor.demo import digest, flights, quality
+from monitor.demo.story import Outcome
+from monitor.records import EVENT_TIME, LABEL, PREDICTION, REQUEST_ID
+
+_DAYS_ON_A_SCREEN = 31
+_FEATURES_NAMED = 5
+_MONTHS_OF_A_TREND = 4
+_IDENTITIES = (
+    ("messages", ("decoded", "dead_lettered")),
+    ("records", ("sampled_out", "kept", "late")),
+)
+_COLORS = {"flagged": "red", "ok": "green", "insufficient_evidence": "yellow"}
+
+
+def show(outcome: Outcome, console: Console) -> None:
+    """Print what was found, what it cost, and where to go on."""
+    console.print()
+    _windows(outcome, console)
+    _drifts(outcome, console)
+    _quality(outcome, console)
+    _counts(outcome, console)
+    _files(outcome, console)
+
+
+def identities_hold(outcome: Outcome) -> bool:
+    """Say whether every message that was sent was counted exactly once, and nothing was lost."""
+    counts = outcome.identities
+    balanced = all(counts[total] == sum(counts[part] for part in parts) for total, parts in _IDENTITIES)
+    return balanced and counts["messages"] == outcome.sent and counts["lost"] == 0
+
+
+def _windows(outcome: Outcome, console: Console) -> None:
+    weekly = len(outcome.documents) > _DAYS_ON_A_SCREEN
+    table = _table(f"Windows of one day{', by week' if weekly else ''}", console)
+    table.add_column("Week from" if weekly else "Day", no_wrap=True)
+    table.add_column("Rows", justify="right")
+    table.add_column("Verdict" if not weekly else "Verdicts", no_wrap=True)
+    table.add_column("Flagged features (windows)" if weekly else "Flagged features")
+    for period in digest.periods(outcome.documents, weekly=weekly):
+        verdicts = ", ".join(
+            f"[{_COLORS[verdict]}]{f'{count} ' if weekly else ''}{verdict.replace('_', ' ')}[/]"
+            for verdict, count in sorted(period.verdicts.items())
+        )
+        named = [f"{escape(name)} ({n})" if weekly else escape(name) for name, n in period.flagged[:_FEATURES_NAMED]]
+        more = len(period.flagged) - len(named)
+        table.add_row(
+            period.start.isoformat(),
+            f"{period.rows:,}",
+            verdicts,
+            ", ".join(named) + (f", {more} more" if more > 0 else ""),
+        )
+    console.print(table)
+
+
+def _drifts(outcome: Outcome, console: Console) -> None:
+    months = [f"{month:02}" for _, month in digest.months(outcome.documents)]
+    trend = len(months) >= _MONTHS_OF_A_TREND
+    legend = f"; bars are months {months[0]} to {months[-1]}" if trend else ""
+    console.print(
+        f"[bold]What drifted, in {len(outcome.documents)} windows[/] (most telling first{legend})", highlight=False
+    )
+    for drift in digest.drifts(outcome.documents):
+        against = ", ".join(
+            f"{drift.against[reference]} {words}"
+            for reference, words in (
+                (digest.TRAINING, "unlike the training data"),
+                (digest.PREVIOUS, "unlike the day before"),
+            )
+            if reference in drift.against
+        )
+        bars = f"  [cyan]{digest.sparkline(drift.by_month)}[/]" if trend else ""
+        head = f"[bold red]{escape(drift.feature)}[/]{bars}  first flagged {drift.first}; windows: {against}"
+        said = drift.explanation.removeprefix(f"{drift.feature}: ")
+        console.print(Padding(head, (0, 0, 0, 2)), highlight=False)
+        console.print(Padding(f"[dim]{drift.strongest}:[/] {escape(said)}", (0, 0, 0, 6)), highlight=False)
+    console.print()
+
+
+def _quality(outcome: Outcome, console: Console) -> None:
+    table = _table("Meanwhile, the model itself (predictions against labels)", console)
+    for column in ("Month", "Labels", "Late flights", "Predicted", "AUC"):
+        table.add_column(column, justify="left" if column == "Month" else "right")
+    judged = flights.between(outcome.rows, outcome.plan.start, outcome.plan.end)
+    for month in quality.by_month(judged):
+        table.add_row(
+            month.month, f"{month.labels:,}", f"{month.late:.1%}", f"{month.predicted:.1%}", f"{month.auc:.3f}"
+        )
+    console.print(table)
+
+
+def _counts(outcome: Outcome, console: Console) -> None:
+    counts = outcome.identities
+    console.print(f"[bold]Every request counted exactly once[/]  {outcome.sent:,} messages were sent.")
+    for total, parts in _IDENTITIES:
+        right = " + ".join(f"{counts[part]:,} {part.replace('_', ' ')}" for part in parts)
+        holds = counts[total] == sum(counts[part] for part in parts)
+        console.print(
+            f"  {'[green]✓[/]' if holds else '[red]✗[/]'} {counts[total]:,} {total} = {right}", highlight=False
+        )
+    if counts["lost"]:
+        console.print(f"  [red]✗[/] {counts['lost']:,} offsets were lost", highlight=False)
+    console.print()
+
+
+def _files(outcome: Outcome, console: Console) -> None:
+    place = outcome.folder
+    shown = place.shown
+    files = {
+        "driftline.yaml": "the configuration of this run",
+        "driftline.db": "the store: windows, findings, baseline, counts, audit log (SQLite)",
+        "spans/": "the collected records (Parquet)",
+        "models/": "the SavedModel",
+        "train.parquet": "the training rows",
+        "traffic.parquet": "the replayed rows",
+        "logs/": "what broker, collector and monitor said",
+    }
+    console.print(f"[bold]Files in {escape(str(shown))}[/]")
+    for name, meaning in files.items():
+        console.print(f"  {name:<16} {meaning}", highlight=False, soft_wrap=True)
+    config, train, traffic = (
+        shlex.quote(str(shown / name)) for name in ("driftline.yaml", "train.parquet", "traffic.parquet")
+    )
+    columns = f"--timestamp-column {EVENT_TIME} --id-column {REQUEST_ID} --prediction-column {PREDICTION} --label-column {LABEL}"
+    commands = (
+        f"driftline baseline list {flights.MODEL} --config {config}",
+        f"driftline check --reference {train} --current {traffic} {columns} --ignore weekday",
+        f"driftline backtest --reference {train} --traffic {traffic} {columns} --window 7d --output findings.jsonl",
+    )
+    console.print("\n[bold]Try next[/]")
+    for command in commands:
+        console.print(f"  {command}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"\nTook {outcome.seconds:.0f} s.", highlight=False)
+
+
+def _table(title: str, console: Console) -> Table:
+    console.print(f"[bold]{title}[/]")
+    return Table(box=box.SIMPLE_HEAD, padding=(0, 1))

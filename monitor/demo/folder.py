@@ -1,0 +1,115 @@
+"""The folder of a demo run: its files, its settings, and taking it over safely. Changes with what lies where."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from monitor.demo.flights import MODEL, VERSION
+from monitor.demo.replay import Topics
+from monitor.errors import ConfigError
+
+_MARKER = ".driftline-demo"
+_MARKER_TEXT = "Written by `driftline demo`, which may replace the files it wrote beside this one.\n"
+_OWN = ("driftline.yaml", "train.parquet", "traffic.parquet", "driftline.db", "driftline.db-wal", "driftline.db-shm")
+_OWN_FOLDERS = ("models", "spans", "logs")
+
+
+@dataclass(frozen=True, slots=True)
+class DemoFolder:
+    """Where one run keeps its files; paths are absolute in `root` and as the user wrote them in `shown`."""
+
+    root: Path
+    shown: Path
+
+    @property
+    def config(self) -> Path:
+        """The settings file."""
+        return self.root / "driftline.yaml"
+
+    @property
+    def model(self) -> Path:
+        """The SavedModel, in the layout of TF Serving: base path, then version."""
+        return self.root / "models" / MODEL / VERSION
+
+    @property
+    def training_rows(self) -> Path:
+        """What the model was trained on, with its predictions."""
+        return self.root / "train.parquet"
+
+    @property
+    def traffic_rows(self) -> Path:
+        """What was replayed, as a table."""
+        return self.root / "traffic.parquet"
+
+    @property
+    def store(self) -> str:
+        """SQLAlchemy URL of the ledger."""
+        return f"sqlite:///{self.root / 'driftline.db'}"
+
+    def log(self, name: str) -> Path:
+        """Return the log file of one process."""
+        return self.root / "logs" / f"{name}.log"
+
+
+def claim(directory: Path) -> DemoFolder:
+    """Take `directory` for this run: make it, or remove what an earlier run wrote into it, and nothing else.
+
+    Raises:
+        ConfigError: it holds files and no mark of an earlier run, or cannot be written.
+    """
+    root = directory.resolve()
+    marker = root / _MARKER
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        if not marker.is_file() and any(root.iterdir()):
+            raise ConfigError(f"{directory} is not empty and no earlier demo wrote it: name another folder with --dir")
+        for name in _OWN:
+            (root / name).unlink(missing_ok=True)
+        for name in _OWN_FOLDERS:
+            _remove_folder(root / name)
+        marker.write_text(_MARKER_TEXT, encoding="utf-8")
+        (root / "logs").mkdir()
+    except OSError as exc:
+        raise ConfigError(f"the folder {directory} cannot be used: {exc.strerror or exc}") from exc
+    return DemoFolder(root, directory)
+
+
+def write_settings(folder: DemoFolder, bootstrap_servers: Sequence[str], topics: Topics, group: str) -> None:
+    """Write driftline.yaml: what a user would write for this model, with the reasons."""
+    folder.config.write_text(
+        f"""\
+# Written by `driftline demo`: a complete configuration that you can change and run again.
+store: {json.dumps(folder.store)}
+spans: {{uri: {json.dumps(f"file:{folder.root / 'spans'}")}}}
+kafka: {{bootstrap_servers: {json.dumps(list(bootstrap_servers))}, group_id: {json.dumps(group)}}}
+models:
+  {MODEL}:
+    traffic: {{topic: {json.dumps(topics.traffic)}, format: json}}
+    labels: {{topic: {json.dumps(topics.labels)}, horizon: 24h}}
+    windows:
+      length: 1d
+      allowed_lateness: 6h
+      idle_timeout: 5s
+      time: replay      # event time alone closes windows: the flights are of 2013
+    detection:
+      features:
+        # A window of one day holds one weekday, two with the time zone: it differs from two months by construction.
+        weekday: {{ignore: true}}
+# Any free port: both run on one machine here.
+collector: {{cut_interval: 2s, listen: "127.0.0.1:0"}}
+monitor: {{tick: 1s, listen: "127.0.0.1:0"}}
+""",
+        encoding="utf-8",
+    )
+
+
+def _remove_folder(path: Path) -> None:
+    # A link could point outside: remove the link, never what it points to.
+    if path.is_symlink():
+        path.unlink()
+    elif path.exists():
+        shutil.rmtree(path)
