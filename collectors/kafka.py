@@ -30,6 +30,7 @@ _FETCH_MAX_BYTES = 32 * 2**20
 _MAX_PARTITION_FETCH_BYTES = 8 * 2**20
 _METADATA_MAX_AGE_SECONDS = 10.0
 _END_CHECK_SECONDS = 1.0
+_PROBES = 20
 _CLOSE_SECONDS = 3.0
 _NO_TOPIC_ID = "00000000-0000-0000-0000-000000000000"
 
@@ -75,13 +76,13 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
         self._paused = False
         self._closed = False
         self._revoke: Callable[[], None] = lambda: None
-        connection = connection_options(settings) | {"bootstrap_timeout_ms": int(connect_seconds * 1000)}
+        self._connection = connection_options(settings) | {"bootstrap_timeout_ms": int(connect_seconds * 1000)}
         servers = ", ".join(settings.bootstrap_servers)
         with _translated(f"no Kafka broker answers at {servers}: is one running, is kafka.bootstrap_servers right?"):
             try:
-                self._admin = KafkaAdminClient(**connection)
+                self._admin = KafkaAdminClient(**self._connection)
                 self._consumer = KafkaConsumer(
-                    **connection,
+                    **self._connection,
                     **_consumer_options(settings, session_timeout_seconds),
                 )
             except (ValueError, AssertionError, OSError) as error:
@@ -91,6 +92,9 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
         """Hold the new partitions until they are claimed; any position keeps the consumer from asking Kafka for one."""
+        if self._cursors:  # a generation can end without a word: see the group's coordinator in kafka-python
+            self._revoke()
+        self._forget()
         for where in assigned:
             self._consumer.pause(where)
             self._consumer.seek(where, 0)
@@ -177,7 +181,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
             position, lost = stored, None
             if stored < first:
                 position, lost = first, Lost(partition, stored, first)
-            elif stored > end:
+            elif stored > end and (end := max(end, self._readable_end(where, stored))) < stored:
                 position, lost = end, Lost(partition, end, stored)
             self._consumer.seek(where, position)
             if not self._paused:
@@ -261,6 +265,25 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
             self._subscribed = existing
             with _translated("Kafka does not take the subscription"):
                 self._consumer.subscribe(sorted(existing), listener=self)
+
+    def _readable_end(self, where: TopicPartition, offset: int) -> int:
+        """Return the end of a partition as a fetch at `offset` tells it, 0 if there is nothing at `offset`.
+
+        Some brokers name too early an offset when asked for the last one, and nothing must be taken for deleted by mistake.
+        """
+        probe = KafkaConsumer(**self._connection, auto_offset_reset="none", enable_auto_commit=False)
+        try:
+            probe.assign([where])
+            probe.seek(where, offset)
+            for _ in range(_PROBES):
+                probe.poll(timeout_ms=500, max_records=1)
+                if (end := probe.highwater(where)) is not None:
+                    return int(end)
+        except (OffsetOutOfRangeError, LogTruncationError):
+            return 0
+        finally:
+            probe.close(autocommit=False)
+        raise TransientError(f"Kafka does not let {where.topic}/{where.partition} be read")
 
     def _restart(self) -> None:
         """Commit what was read, and claim all partitions anew: some position is not valid any more."""

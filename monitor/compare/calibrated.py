@@ -7,6 +7,7 @@ the smallest effect of interest give; the change is significant when the value i
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -64,14 +65,16 @@ def shares_test(
     level: float,
     min_effect: float,
     variation: Variation | None = None,
+    joined: Collection[int] = (),
 ) -> Test:
     """Compare the distributions over K cells by Pearson's two-sample chi-square; the value is Cohen's w.
 
     w^2 = sum (p - q)^2 / pooled share, which is X^2 / h with h = nN / (n + N) of the effective numbers of rows. Cells
-    that expect too few rows are joined with their neighbours, by pooled counts, which is blind to the difference.
+    that expect too few rows are joined with their neighbours, by pooled counts, which is blind to the difference; those in
+    `joined` always are with the cell before them.
     """
     n, big = current.effective, reference.effective
-    groups = _groups(current, reference, n, big)
+    groups = _groups(current, reference, n, big, joined)
     p, q = _grouped(current.sums, groups), _grouped(reference.sums, groups)
     p, q = p / max(p.sum(), 1e-300), q / max(q.sum(), 1e-300)
     h = n * big / (n + big)
@@ -279,7 +282,7 @@ def _squared_effect(p: Floats, q: Floats, n: float, big: float) -> float:
     return float(np.divide((p - q) ** 2, pooled, out=np.zeros_like(pooled), where=pooled > 0.0).sum())
 
 
-def _groups(current: Counts, reference: Counts, n: float, big: float) -> npt.NDArray[np.int64]:
+def _groups(current: Counts, reference: Counts, n: float, big: float, joined: Collection[int]) -> npt.NDArray[np.int64]:
     """Return the first cell of each group of neighbouring cells that together expect enough rows."""
     shares = current.sums / max(current.total, 1e-300) * n + reference.sums / max(reference.total, 1e-300) * big
     smaller, larger = min(n, big), max(n, big)
@@ -287,7 +290,7 @@ def _groups(current: Counts, reference: Counts, n: float, big: float) -> npt.NDA
     least = EXPECTED * (1.0 + smaller / larger)
     starts, held = [0], 0.0
     for cell, amount in enumerate(expected):
-        if held >= least:
+        if held >= least and cell not in joined:
             starts.append(cell)
             held = 0.0
         held += amount
@@ -319,6 +322,7 @@ def _poisson_tail(here: float, there: float, theta: float) -> float:
     return min(1.0, 2.0 * min(more, fewer))
 
 
+@lru_cache(maxsize=4096)  # features without missing values all ask the same
 def _critical_rate(usual: float, n: float, big: float, theta: float, level: float, *, up: bool) -> float:
     """Return the smallest difference of rates that would be significant; 1 where none would."""
     near, far = usual * n, n if up else 0.0

@@ -65,7 +65,7 @@ def comparisons(pair: Pair) -> Sequence[Comparison]:
     made.append(lambda level: _values(pair, level))
     if pair.current.counts.location is not None and pair.known is not None:
         made.append(lambda level: _location(pair, level))
-    if _novel_cells(pair.bins) is not None:
+    if pair.training and _novel_cells(pair.bins) is not None:
         made.append(lambda level: _novel(pair, level))
     return made
 
@@ -100,6 +100,7 @@ def _values_test(pair: Pair, level: float) -> Test:
         level=level,
         min_effect=pair.min_effect,
         variation=_variation(pair, _shares),
+        joined=_joined(pair),
     )
 
 
@@ -125,7 +126,7 @@ def _novel(pair: Pair, level: float) -> Finding:
     rate = float(now.sums[cells].sum()) / now.total
     usual, rows = float(before.sums[cells].sum()) / before.total, before.effective
     variation = None
-    if pair.training and pair.known is not None:
+    if pair.known is not None:
         usual, rows, variation = _expected_novelty(pair, pair.known, usual, rows)
     test = excess_test(
         (rate, now.effective), (usual, rows), level=level, min_effect=MIN_RATE_DIFFERENCE, variation=variation
@@ -191,6 +192,16 @@ def _novel_cells(bins: Bins) -> list[int] | None:
     if isinstance(bins, NumericBins):
         return [0, bins.size - 1] if bins.bounded and len(bins.edges) else None
     return [bins.unseen] if bins.complete else None
+
+
+def _joined(pair: Pair) -> Sequence[int]:
+    """Return the cells that a comparison with an earlier window does not tell from the ones before them.
+
+    How far windows beyond the training range differ from each other is nothing that the training range can tell: its own
+    blocks never went there. That they are beyond it, the comparison with training says.
+    """
+    cells = None if pair.training or not isinstance(pair.bins, NumericBins) else _novel_cells(pair.bins)
+    return () if cells is None else (1, cells[-1])
 
 
 def _said(pair: Pair) -> str:

@@ -8,6 +8,7 @@ number; the sums kept here are those of the first-order Rao-Scott correction (Ra
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from monitor.profile.document import Floats, pack_floats, unpack_floats
 Indices = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)  # no slots: `effective` is asked for by every comparison, and kept
 class Counts:
     """Weighted counts of K cells; two of disjoint clusters add up.
 
@@ -95,7 +96,7 @@ class Counts:
         """The weight of all rows."""
         return float(self.sums.sum())
 
-    @property
+    @cached_property
     def effective(self) -> float:
         """How many independent rows of weight one would tell as much; 0 without rows.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 
-BATCH_ROWS = 10_000
+BATCH_ROWS = 100_000
 """Rows TFDV is given at a time: its sketches depend on it, so it is part of the canonical order."""
 
 _WEIGHT = "driftline.weight"
@@ -108,20 +108,44 @@ def validate(
     """
     import tensorflow_data_validation
 
-    parsed: Any = schema_pb2.Schema()
-    parsed.ParseFromString(schema)
+    sides = [None if each is None else _statistics(each) for each in (current, previous, serving)]
     anomalies = tensorflow_data_validation.validate_statistics(
-        _statistics(current),
-        parsed,
+        sides[0],
+        _measurable(schema, [side for side in sides if side is not None]),
         environment=environment,
-        previous_statistics=None if previous is None else _statistics(previous),
-        serving_statistics=None if serving is None else _statistics(serving),
+        previous_statistics=sides[1],
+        serving_statistics=sides[2],
     )
     return Validation(
         tuple(_anomalies(anomalies)),
         tuple(_measurements(anomalies, "skew_measurements")),
         tuple(_measurements(anomalies, "drift_measurements")),
     )
+
+
+def _measurable(schema: bytes, sides: Sequence[Any]) -> Any:
+    """Return the schema without the comparators of features that have no values on one side.
+
+    There is nothing to measure, and TFDV says so on standard error, past any log level, for each of them.
+    """
+    parsed: Any = schema_pb2.Schema()
+    parsed.ParseFromString(schema)
+    filled = [
+        {
+            ".".join(feature.path.step)
+            for dataset in side.datasets
+            for feature in dataset.features
+            if (
+                feature.num_stats if feature.HasField("num_stats") else feature.string_stats
+            ).common_stats.num_non_missing
+        }
+        for side in sides
+    ]
+    for feature in parsed.feature:
+        if not all(feature.name in names for names in filled):
+            feature.ClearField("skew_comparator")
+            feature.ClearField("drift_comparator")
+    return parsed
 
 
 def _anomalies(anomalies: Any) -> Iterator[Anomaly]:
