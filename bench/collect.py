@@ -185,6 +185,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name, embedded(Path(name) / "broker.log", SystemClock()) as (broker, _):
         fill(broker, count)
         bare(broker, count)
+        collected(broker, count, Path(name) / "warm-up", profile=False)
         ratios = []
         for number in range(arguments.rounds):
             plain = bare(broker, count)

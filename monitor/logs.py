@@ -15,6 +15,8 @@ def configure_logs(*, as_json: bool) -> None:
     )
     # The scheduler warns whenever a tick takes longer than its interval, which is what coalescing is for.
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
+    # What it reports of lost connections our own events say once, with what to do.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
     shared: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -136,10 +136,12 @@ def known_types(types: ColumnTypes, roles: ColumnRoles) -> ColumnTypes:
 
 
 def check_ignored(roles: ColumnRoles, table: pa.Table, others: frozenset[str]) -> None:
-    """Raise InputError for a column to ignore that neither `table` nor `others` has: a slip of the pen would hide nothing."""
-    unknown = [name for name in roles.ignore if name not in table.column_names and name not in others]
+    """Raise InputError for a column to ignore, or a label, that neither `table` nor `others` has: a slip of the pen."""
+    named = [(name, "to ignore") for name in roles.ignore] + ([(roles.label, "for the label")] if roles.label else [])
+    unknown = [(name, role) for name, role in named if name not in table.column_names and name not in others]
     if unknown and table.num_columns:
-        raise InputError(f"there is no column {unknown[0]!r} to ignore, here or in the reference")
+        name, role = unknown[0]
+        raise InputError(f"there is no column {name!r} {role}, here or in the reference")
 
 
 def block_length(times: npt.NDArray[np.int64] | None, window: timedelta | None) -> timedelta | None:

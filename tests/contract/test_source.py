@@ -17,7 +17,7 @@ from collectors.source import Block, Source
 from collectors.streams import Stream
 from monitor.clock import Deadline, SystemClock
 from monitor.config.settings import KafkaSettings, ModelSettings, StreamSettings
-from monitor.cuts import Claim, Partition
+from monitor.cuts import Claim, Lost, Partition
 from monitor.records import SpanKind
 
 SECONDS = 40.0
@@ -282,3 +282,60 @@ def test_a_topic_that_does_not_exist_yet_is_waited_for(name: str, request: pytes
         reader.read_to_end()
     finally:
         source.close()
+
+
+@pytest.mark.kafka
+def test_deleted_records_of_kafka_are_lost_and_reading_goes_on_at_the_oldest(
+    kafka: Harness, kafka_bootstrap: str
+) -> None:
+    from kafka import KafkaAdminClient, TopicPartition
+
+    for number in (0, 1):
+        kafka.append(number, [message(number, index) for index in range(5)])
+    with kafka.open() as source:
+        reader = Reader(source)
+        reader.read_to_end()
+        topic = next(iter(reader.numbers)).name
+        source.release()
+        admin = KafkaAdminClient(bootstrap_servers=kafka_bootstrap)
+        admin.delete_records({TopicPartition(topic, 1): 4})
+        admin.close()
+        partition = next(partition for partition in reader.numbers if partition.number == 1)
+        started = source.start(Claim(partition, 2, 2))
+    assert (started.stored, started.position) == (2, 4)
+    assert started.lost == Lost(partition, 2, 4)
+
+
+@pytest.mark.kafka
+def test_kafka_s_aborted_and_open_transactions_are_not_read_and_their_markers_are_passed(
+    kafka: Harness, kafka_bootstrap: str
+) -> None:
+    from kafka import KafkaProducer
+
+    with kafka.open() as source:
+        reader = Reader(source)
+        reader.until(lambda: len(reader.positions) == 2)
+        topic = next(iter(reader.positions)).name
+        producer = KafkaProducer(bootstrap_servers=kafka_bootstrap, transactional_id=topic)
+        producer.init_transactions()
+        for value, commit in ((b"aborted", False), (b"committed", True), (b"aborted too", False)):
+            producer.begin_transaction()
+            producer.send(topic, value, partition=0)
+            producer.flush()
+            if commit:
+                producer.commit_transaction()
+            else:
+                producer.abort_transaction()
+        reader.until(lambda: reader.values()[0] != [])
+        reader.read_to_end()
+        assert reader.values()[0] == [b"committed"]
+        producer.begin_transaction()
+        producer.send(topic, b"open", partition=0)
+        producer.flush()
+        zero = next(partition for partition in reader.positions if partition.number == 0)
+        reader.until(lambda: zero not in source.ends())
+        producer.commit_transaction()
+        reader.until(lambda: len(reader.values()[0]) == 2)
+        reader.read_to_end()
+        producer.close()
+    assert reader.values()[0] == [b"committed", b"open"]

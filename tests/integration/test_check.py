@@ -110,6 +110,15 @@ def test_a_real_schema_and_real_examples_without_labels(driftline: Driftline, sh
     assert unexpected == {"company"}
 
 
+def test_single_precision_of_tf_examples_is_no_drift(driftline: Driftline, shared_data: Path) -> None:
+    taxi = shared_data / "chicago_taxi"
+    sides = ("--reference", taxi / "csv_example_gen" / "Split-train", "--current", taxi / "simple_data.csv")
+    ran = driftline("check", *sides, "--format", "json")
+    (found,) = json.loads(ran.stdout)
+    assert [finding for finding in found["findings"] if finding["flagged"]] == []
+    assert ran.code == 0
+
+
 def test_columns_with_a_role_may_stand_in_the_schema(driftline: Driftline, small: Path) -> None:
     (small / "s.pbtxt").write_text(
         "".join(f'feature {{ name: "{name}" type: {kind} presence {{ min_fraction: 1 }} }}\n' for name, kind in
@@ -172,6 +181,7 @@ def test_bad_cells_are_named_and_do_not_spoil_their_column(driftline: Driftline,
             id="no such column",
         ),
         pytest.param(["--current", "r.csv", "--ignore", "idd"], "no column 'idd' to ignore", id="a slip of the pen"),
+        pytest.param(["--current", "r.csv", "--label-column", "y"], "no column 'y' for the label", id="no such label"),
         pytest.param(
             ["--current", "r.csv", "--timestamp-column", "c"], "1000 of 1000 rows have no readable time", id="no times"
         ),
