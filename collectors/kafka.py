@@ -7,6 +7,7 @@ another input. A fresh member of a group is paused on all its partitions until t
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from kafka.errors import KafkaError, LogTruncationError, NoOffsetForPartitionErr
 from kafka.structs import OffsetAndMetadata
 
 from collectors.source import Block, Started
-from monitor.clock import Clock
+from monitor.clock import Clock, Deadline
 from monitor.config.settings import KafkaSettings
 from monitor.cuts import Claim, Lost, Partition
 from monitor.errors import ConfigError, TransientError
@@ -31,6 +32,7 @@ _MAX_PARTITION_FETCH_BYTES = 8 * 2**20
 _METADATA_MAX_AGE_SECONDS = 10.0
 _END_CHECK_SECONDS = 1.0
 _PROBES = 20
+_CONNECT_PAUSE_SECONDS = 0.25
 _CLOSE_SECONDS = 3.0
 _NO_TOPIC_ID = "00000000-0000-0000-0000-000000000000"
 
@@ -77,8 +79,9 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
         self._closed = False
         self._revoke: Callable[[], None] = lambda: None
         self._connection = connection_options(settings) | {"bootstrap_timeout_ms": int(connect_seconds * 1000)}
-        servers = ", ".join(settings.bootstrap_servers)
-        with _translated(f"no Kafka broker answers at {servers}: is one running, is kafka.bootstrap_servers right?"):
+        deadline = Deadline.after(clock, connect_seconds)
+        _await_any(settings.bootstrap_servers, deadline)
+        with _translated(_no_broker(settings.bootstrap_servers)):
             try:
                 self._admin = KafkaAdminClient(**self._connection)
                 self._consumer = KafkaConsumer(
@@ -104,6 +107,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
         """Have what was read committed before another member reads on."""
         if revoked:
             self._revoke()
+        self._assigned = set()
         self._forget()
 
     def on_partitions_lost(self, lost: Sequence[TopicPartition]) -> None:
@@ -341,6 +345,27 @@ def connection_options(settings: KafkaSettings) -> dict[str, Any]:
         "ssl_keyfile": settings.ssl_keyfile,
     }
     return {name: value for name, value in options.items() if value is not None}
+
+
+def _await_any(servers: Sequence[str], deadline: Deadline) -> None:
+    """Return when one of the servers listens; kafka-python's clients would leave sockets open where none does."""
+    while True:
+        for server in servers:
+            host, _, port = server.rpartition(":")
+            try:
+                socket.create_connection((host.strip("[]"), int(port)), timeout=max(deadline.remaining(), 0.1)).close()
+            except ValueError as error:
+                raise ConfigError(f"kafka.bootstrap_servers: {server!r} is not host:port") from error
+            except OSError:
+                continue
+            return
+        if deadline.expired():
+            raise TransientError(_no_broker(servers))
+        threading.Event().wait(min(_CONNECT_PAUSE_SECONDS, deadline.remaining()))
+
+
+def _no_broker(servers: Sequence[str]) -> str:
+    return f"no Kafka broker answers at {', '.join(servers)}: is one running, is kafka.bootstrap_servers right?"
 
 
 def _consumer_options(settings: KafkaSettings, session_timeout_seconds: float) -> dict[str, Any]:

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import ClassVar
+from weakref import WeakKeyDictionary
+
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from collectors.buffer import PreparedCut
 
 
 class CollectorMetrics:
-    """The counters and gauges of one collector. Counters count committed cuts only, each message once."""
+    """The counters and gauges of the collectors of one process. Counters count committed cuts only, each message once."""
+
+    _registered: ClassVar[WeakKeyDictionary[CollectorRegistry, CollectorMetrics]] = WeakKeyDictionary()
+
+    @classmethod
+    def on(cls, registry: CollectorRegistry) -> CollectorMetrics:
+        """Return the metrics of a registry; the collectors of one process share them."""
+        found = cls._registered.get(registry)
+        if found is None:
+            found = cls._registered[registry] = cls(registry)
+        return found
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        """Register the metrics."""
+        """Register the metrics; see `on`."""
 
         def counter(name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
             return Counter(f"driftline_collector_{name}", text, labels, registry=registry)
@@ -31,14 +45,22 @@ class CollectorMetrics:
         self.retries = counter(
             "retries", "Attempts that failed for a reason that may pass, by what was attempted.", ("what",)
         )
-        self.buffered_rows = Gauge(
+        self._buffered_rows = Gauge(
             "driftline_collector_buffered_rows",
             "Records and dead letters that wait to be committed.",
             registry=registry,
         )
-        self.lag = Gauge(
+        self._lag = Gauge(
             "driftline_collector_lag", "Messages that wait to be read by this collector.", registry=registry
         )
+
+    def buffered_rows_of_one(self) -> Callable[[float], None]:
+        """Return what sets one collector's share of the rows that wait to be committed."""
+        return _share(self._buffered_rows)
+
+    def lag_of_one(self) -> Callable[[float], None]:
+        """Return what sets one collector's share of the messages that wait to be read."""
+        return _share(self._lag)
 
     def committed(self, prepared: PreparedCut) -> None:
         """Count a committed cut."""
@@ -57,3 +79,14 @@ class CollectorMetrics:
             self._misfits.labels(span.model).inc(span.misfits)
         for lost in cut.lost:
             self._lost.labels(lost.partition.name).inc(lost.end - lost.start)
+
+
+def _share(gauge: Gauge) -> Callable[[float], None]:
+    last = 0.0
+
+    def set_share(value: float) -> None:
+        nonlocal last
+        gauge.inc(value - last)
+        last = value
+
+    return set_share

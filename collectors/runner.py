@@ -65,7 +65,9 @@ class Collector:
         self._ledger = ledger
         self._source = source
         self._clock = clock
-        self._metrics = CollectorMetrics(registry)
+        self._metrics = CollectorMetrics.on(registry)
+        self._show_buffered = self._metrics.buffered_rows_of_one()
+        self._show_lag = self._metrics.lag_of_one()
         self._buffer = Buffer(name, streams, Sampler(ledger.smallest_theta), decoder_of, settings.max_dead_letter_ratio)
         self._committer = Committer(ledger, storage)
         self._backlog = Backlog()
@@ -148,7 +150,7 @@ class Collector:
             for block in self._source.poll(_POLL_SECONDS):
                 self._backlog.put(block)
             self._tell_ends()
-            self._metrics.lag.set(self._source.lag())
+            self._show_lag(self._source.lag())
         except TransientError as error:
             self._trouble("read", error)
             stop.wait(_pause(self._failures))
@@ -237,7 +239,7 @@ class Collector:
             self._refresh_types()
             self._buffer.accept(item, now)
             self._backlog.done(item)
-            self._metrics.buffered_rows.set(self._buffer.rows)
+            self._show_buffered(self._buffer.rows)
         elif isinstance(item, Claimed):
             self._buffer.start(item.claim, item.started, now)
         elif isinstance(item, AtEnd):
@@ -289,7 +291,7 @@ class Collector:
     def _settle(self, prepared: PreparedCut) -> None:
         self._buffer.settle(prepared)
         self._metrics.committed(prepared)
-        self._metrics.buffered_rows.set(0)
+        self._show_buffered(0)
         committed = {step.partition: step.end for step in prepared.cut.ranges}
         with self._lock:
             self._positions |= committed
@@ -298,7 +300,7 @@ class Collector:
     def _forget(self) -> None:
         self._committer.forget()
         self._buffer.discard()
-        self._metrics.buffered_rows.set(0)
+        self._show_buffered(0)
 
     def _refresh_types(self) -> None:
         """Learn the column types of all models, between two cuts; they must be known before the first row is read."""

@@ -124,7 +124,7 @@ def _start_collector(
 ) -> Callable[[], None]:
     clock = SystemClock()
     storage = open_storage(settings.spans.uri)
-    sources = open_sources(settings, clock)
+    sources = open_sources(settings, clock, ledger.cuts.column_types)
     threads = ThreadPoolExecutor(len(sources), thread_name_prefix="collector")
 
     def ended(future: Future[None]) -> None:
@@ -169,7 +169,8 @@ def _start_monitor(
 
     def failed(event: JobExecutionEvent) -> None:
         # A job a model: a window that breaks a library does not blind the other models. It stays due, loudly.
-        metrics.errors.labels(event.job_id).inc()
+        judged, _, name = event.job_id.partition(" ")
+        metrics.errors.labels(name if judged == "judge" else "").inc()
         if isinstance(event.exception, InvariantBroken):
             fail(event.exception)
 

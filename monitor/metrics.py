@@ -35,7 +35,12 @@ class MonitorMetrics:
                 ["model", "verdict"],
                 registry=registry,
             ),
-            errors=Counter("driftline_monitor_errors", "Jobs that an error ended.", ["job"], registry=registry),
+            errors=Counter(
+                "driftline_monitor_errors",
+                "Looks at a model that an error ended; the model is empty for housekeeping.",
+                ["model"],
+                registry=registry,
+            ),
         )
 
 

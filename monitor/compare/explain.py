@@ -119,11 +119,16 @@ def _cell(bins: NumericBins, current: FeatureCounts, reference: FeatureCounts) -
     if i == 0:
         return [f"values below {number(float(bins.edges[0]))} {moved}"]
     # A cell ends before its upper edge.
-    low = float(bins.edges[i - 1])
-    last = float(np.nextafter(bins.edges[min(i, len(bins.edges) - 1)], -np.inf))
+    low = number(_rounded(float(bins.edges[i - 1])))
+    last = number(_rounded(float(np.nextafter(bins.edges[min(i, len(bins.edges) - 1)], -np.inf))))
     if i == len(bins.edges):
-        return [f"values above {number(last)} {moved}"]
-    return [f"value {number(low)} {moved}" if low == last else f"values {number(low)} to {number(last)} {moved}"]
+        return [f"values above {last} {moved}"]
+    return [f"value {low} {moved}" if low == last else f"values {low} to {last} {moved}"]
+
+
+def _rounded(edge: float) -> float:
+    """Return the number that an edge was laid beside: edges stand a little off the values that they separate."""
+    return float(f"{edge:.6g}")
 
 
 def _numbers(moments: tuple[Moments | None, Moments | None]) -> list[str]:

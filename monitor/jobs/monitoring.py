@@ -51,7 +51,7 @@ class Monitor:
             self._held.pop(name, None)
             _log.warning("model_taken_over", model=name, reason=str(error))
         except TransientError as error:
-            self.metrics.errors.labels(f"judge {name}").inc()
+            self.metrics.errors.labels(name).inc()
             _log.error("model_skipped", model=name, reason=str(error))
         return 0
 

@@ -16,6 +16,7 @@ VERDICTS = {
 }
 MEASURES = {
     "cohens_w": "Cohen's w",
+    "cohens_d": "Cohen's d",
     "missing_rate": "missing rate",
     "infinity_norm": "L-infinity",
     "jensen_shannon_divergence": "Jensen-Shannon",

@@ -62,7 +62,7 @@ def _numeric_labels(bins: NumericBins) -> list[str]:
     edges = [f"{edge:.6g}" for edge in bins.edges]
     if not edges:
         return ["any number"]
-    between = [f"{low} to {high}" for low, high in pairwise(edges)]
+    between = [low if low == high else f"{low} to {high}" for low, high in pairwise(edges)]
     return [f"below {edges[0]}", *between, f"{edges[-1]} and above"]
 
 

@@ -173,7 +173,9 @@ def test_a_closed_window_does_not_depend_on_how_its_records_came(
         assert np.array_equal(one.clusters, other.clusters)  # type: ignore[arg-type]
         assert one.misfits == other.misfits
     for name in ("messages", "decoded", "dead_lettered", "records", "late", "lost"):
-        assert found[2][name] == expected[2][name], name  # how many are sampled out early may differ, what is judged may not
+        assert found[2][name] == expected[2][name], (
+            name
+        )  # how many are sampled out early may differ, what is judged may not
 
 
 _EXPECTED: list[tuple[list[dict[str, Any]], list[Rows], dict[str, int]]] = []

@@ -46,7 +46,7 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[set[str]]:
     ledger = Ledger.open(f"sqlite:///{tmp_path_factory.mktemp('ledger')}/driftline.db", "default")
     registry = CollectorRegistry()
     registry.register(LedgerMetrics(ledger))
-    CollectorMetrics.on(registry)
+    CollectorMetrics(registry)
     MonitorMetrics.on(registry)
     yield {family.name for family in registry.collect()}
     ledger.close()

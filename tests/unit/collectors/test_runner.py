@@ -308,12 +308,21 @@ def test_the_backlog_is_full_until_its_blocks_are_done() -> None:
     backlog = Backlog()
     block = Block(Partition("t"), 1, 0, 70_000, np.arange(70_000, dtype=np.int64), [b"x"] * 70_000)
     backlog.put(block)
-    assert backlog.full
+    seen = [backlog.full, backlog.wait_for_room(0.0)]
     assert backlog.get(0.0) is block
-    assert backlog.full
+    seen.append(backlog.full)
     backlog.done(block)
-    assert not backlog.full
+    assert [*seen, backlog.full, backlog.wait_for_room(0.0)] == [True, False, True, False, True]
     assert backlog.get(0.0) is None
+
+
+def test_two_collectors_of_one_process_share_their_metrics() -> None:
+    registry = CollectorRegistry()
+    for source, ids in (("one", range(10)), ("two", range(10, 30))):
+        world = World([MemoryTopic("requests", source, [[record(i) for i in ids]])])
+        world.collect(registry=registry)
+    assert registry.get_sample_value("driftline_collector_messages_total", {"stream": "requests"}) == 30
+    assert registry.get_sample_value("driftline_collector_buffered_rows") == 0
 
 
 def _soon() -> threading.Event:

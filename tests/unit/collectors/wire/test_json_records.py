@@ -241,8 +241,9 @@ def test_two_objects_in_one_message_beside_an_empty_one_are_not_two_records() ->
     assert [index for index, _ in decode(wire() + wire(), b"", wire()).dead] == [0, 1]
 
 
-_NUMBERS = ["0", "-0", "-0.0", "1", "1.0", "3.5", "-0.25", "1e3", "9223372036854775808", "1e400", "-1e400", "1" + "0" * 400,
-            "1" + "0" * 25, "NaN", "Infinity", "-Infinity", "Inf", "-Inf", "-NaN", "nan", "Nan", "01", "1e-400", "1" * 5000]  # fmt: skip
+_NUMBERS = ["0", "-0", "-0.0", "1", "1.0", "3.5", "-0.25", "1e3", "9223372036854775808", "1e400", "-1e400", "1e-400", "01",
+            "1" + "0" * 25, "1" + "0" * 400, "1" * 5000,
+            "NaN", "Infinity", "-Infinity", "Inf", "-Inf", "-NaN", "nan", "Nan"]  # fmt: skip
 _OTHERS = ["null", "true", '""', '"x"', '"NaN"', '"\\ud83d\\ude00"', '"\\ud800"', '"\\u0000"', "[]", "[1]", "[-0]", "[NaN,-0.0]",
            '["a"]', "[null]", "[[1]]", "{}", '{"a":1}']  # fmt: skip
 _TIMES = ['"2026-02-28T12:00:00Z"', "1772280000", "1772280000.25", '"2026-02-28T12:00:00"', '"2026-02-28T12:00Z"', '"x"',
