@@ -76,7 +76,7 @@ def print_windows(console: Console, documents: Sequence[Mapping[str, Any]]) -> N
     table = _table()
     for heading in ("window", "version", "revision", "rows", "verdict"):
         table.add_column(heading, justify="right" if heading in {"revision", "rows"} else "left", no_wrap=True)
-    table.add_column("flagged", ratio=1, overflow="fold")
+    table.add_column("flagged features", overflow="fold", min_width=16)
     for document in documents:
         verdict = Verdict(document["verdict"])
         features = list(
@@ -84,7 +84,7 @@ def print_windows(console: Console, documents: Sequence[Mapping[str, Any]]) -> N
         )
         more = f" and {len(features) - _REASONS} more" if len(features) > _REASONS else ""
         table.add_row(
-            str(document["window_start"]),
+            str(document["window_start"])[:16].replace("T", " "),
             escape(str(document["version"])),
             str(document["revision"]),
             f"{document['rows']:,}",
