@@ -77,7 +77,7 @@ class Run:
             self._pause(*children)
             sending.look()
             collected = ledger.identities()["messages"]
-            verdicts = {verdict: n for (_, verdict), n in sorted(ledger.verdicts().items())}
+            verdicts = {verdict: n for (_, verdict), n in sorted(ledger.verdict_counts().items())}
             judged = sum(verdicts.values())
             collected_bar.update(collected, f"{collected:,} messages")
             judged_bar.update(judged, ", ".join(f"{n} {verdict.replace('_', ' ')}" for verdict, n in verdicts.items()))

@@ -20,7 +20,8 @@ from monitor.profile.baseline import Baseline
 from monitor.profile.profile import Profile, build_profile
 from monitor.records import ColumnTypes, Rows, WindowKey
 from monitor.store.ledger import Ledger
-from monitor.store.window_ledger import Judgement, PendingWindow
+from monitor.store.verdict_ledger import Judgement
+from monitor.store.window_ledger import PendingWindow
 from monitor.window.rows import rows_of_window
 
 _KEEP_ALL = 2**64
@@ -77,7 +78,7 @@ class Judge:
         return build_profile(rows, baseline)
 
     def _previous(self, key: WindowKey, baseline: Baseline, settings: ModelSettings) -> Profile | None:
-        earlier = self.ledger.windows.earlier_profile(key, baseline.number or 0)
+        earlier = self.ledger.verdicts.earlier_profile(key, baseline.number or 0)
         if earlier is None or "previous" not in settings.detection.references:
             return None
         window, document = earlier

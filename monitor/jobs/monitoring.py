@@ -88,7 +88,7 @@ class Monitor:
             if lease is None:
                 break
             judgement = self._judge.judge(pending, model)
-            told = self.ledger.windows.record(judgement, lease, self.clock.now())
+            told = self.ledger.verdicts.record(judgement, lease, self.clock.now())
             judged += 1
             self.metrics.windows.labels(name, judgement.document["verdict"]).inc()
             _log.info("window_judged", **describe(judgement.document))

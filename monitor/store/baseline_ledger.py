@@ -17,7 +17,7 @@ from monitor.store import audit
 from monitor.store import tables as t
 from monitor.store.cut_ledger import encode_types
 from monitor.store.database import Database
-from monitor.store.window_ledger import decode_document, encode_document
+from monitor.store.documents import decode_document, encode_document
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ from monitor.store.baseline_ledger import SqlBaselines
 from monitor.store.cut_ledger import SqlCutLedger
 from monitor.store.database import Database, moment
 from monitor.store.leases import SqlLeases
-from monitor.store.window_ledger import SqlWindowLedger, is_newest, newest_revisions
+from monitor.store.verdict_ledger import SqlVerdicts, is_newest, newest_revisions
+from monitor.store.window_ledger import SqlWindowLedger
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Ledger:
     team: str
     cuts: SqlCutLedger
     windows: SqlWindowLedger
+    verdicts: SqlVerdicts
     baselines: SqlBaselines
     leases: SqlLeases
 
@@ -39,6 +41,7 @@ class Ledger:
             team,
             SqlCutLedger(database, team),
             SqlWindowLedger(database, team),
+            SqlVerdicts(database, team),
             SqlBaselines(database, team),
             SqlLeases(database, team),
         )
@@ -49,7 +52,7 @@ class Ledger:
 
     def findings(self, model: str) -> list[dict[str, Any]]:
         """Return the newest findings object of every judged window, in window order."""
-        return self.windows.findings(model)
+        return self.verdicts.findings(model)
 
     def identities(self) -> dict[str, int]:
         """Return the totals over committed ranges: messages, decoded, dead_lettered, records, sampled_out, kept, late, lost.
@@ -70,7 +73,7 @@ class Ledger:
             rows = connection.execute(select(t.streams).where(t.streams.c.team == self.team)).all()
         return {row.model: from_micros(row.watermark) for row in rows if moment(row.watermark) is not None}
 
-    def verdicts(self) -> dict[tuple[str, str], int]:
+    def verdict_counts(self) -> dict[tuple[str, str], int]:
         """Return how many windows were judged, newest revision each, by (model, verdict)."""
         newest = newest_revisions(self.team)
         with self.database.read() as connection:

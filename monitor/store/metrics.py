@@ -65,7 +65,7 @@ class LedgerMetrics(Collector):
             "Judged windows by the verdict of their newest revision.",
             labels=["model", "verdict"],
         )
-        for (model, verdict), count in self._ledger.verdicts().items():
+        for (model, verdict), count in self._ledger.verdict_counts().items():
             family.add_metric([model, verdict], count)
         return family
 

@@ -14,7 +14,8 @@ from monitor.errors import InputError, StaleClaim
 from monitor.records import FeatureType, ValueType
 from monitor.store.leases import Lease
 from monitor.store.ledger import Ledger
-from monitor.store.window_ledger import Judgement, PendingWindow
+from monitor.store.verdict_ledger import Judgement
+from monitor.store.window_ledger import PendingWindow
 from tests.ledgers import HOUR, NOON, TOPIC, Hand, key, window
 
 LIVE = WindowSettings(length=HOUR, allowed_lateness=timedelta(minutes=10))
@@ -75,14 +76,14 @@ def test_late_rows_make_a_revision_and_no_second_notification(ledger: Ledger) ->
     hand.commit(hand.cut([(key(5), 10), (key(3), 1)]))
     advance(ledger)
     (first,) = pending(ledger)
-    assert ledger.windows.record(judgement(first, "flagged"), held(ledger), NOON) is True
+    assert ledger.verdicts.record(judgement(first, "flagged"), held(ledger), NOON) is True
     hand.commit(hand.cut([(key(5), 4)]))
     assert ledger.identities()["late"] == 4
     assert pending(ledger) == [], "a restatement waits a little for more late rows"
     later = NOON + MINUTE
     (second,) = pending(ledger, later)
     assert (second.revision, second.rows_seen, len(second.spans)) == (2, 14, 2)
-    assert ledger.windows.record(judgement(second, "flagged"), held(ledger, now=later), later) is False
+    assert ledger.verdicts.record(judgement(second, "flagged"), held(ledger, now=later), later) is False
     assert [found["revision"] for found in ledger.findings("model")] == [2]
 
 
@@ -94,7 +95,7 @@ def test_a_restatement_may_resolve_and_flag_again_without_telling_again(ledger: 
     for revision, verdict in enumerate(("flagged", "ok", "flagged")):
         now = NOON + revision * HOUR
         (due,) = pending(ledger, now)
-        told.append(ledger.windows.record(judgement(due, verdict), held(ledger, now=now), now))
+        told.append(ledger.verdicts.record(judgement(due, verdict), held(ledger, now=now), now))
         hand.commit(hand.cut([(key(5), 1)]))
     assert told == [True, False, False]
 
@@ -114,7 +115,7 @@ def test_a_version_whose_first_rows_are_late_is_judged(ledger: Ledger) -> None:
     advance(ledger)
     hand.commit(hand.cut([(key(5, "2"), 4)]))
     (due,) = pending(ledger)
-    ledger.windows.record(judgement(due), held(ledger), NOON)
+    ledger.verdicts.record(judgement(due), held(ledger), NOON)
     assert pending(ledger, NOON + HOUR) == []
 
 
@@ -136,11 +137,11 @@ def test_a_revision_is_recorded_once_and_under_a_live_lease_only(ledger: Ledger)
     assert usurper is not None
     assert usurper.token > lease.token
     with pytest.raises(StaleClaim):
-        ledger.windows.record(judgement(due), lease, NOON)
+        ledger.verdicts.record(judgement(due), lease, NOON)
     assert ledger.findings("model") == []
-    ledger.windows.record(judgement(due), usurper, NOON)
+    ledger.verdicts.record(judgement(due), usurper, NOON)
     with pytest.raises(StaleClaim):
-        ledger.windows.record(judgement(due), usurper, NOON)
+        ledger.verdicts.record(judgement(due), usurper, NOON)
     assert len(ledger.findings("model")) == 1
 
 
@@ -157,11 +158,11 @@ def test_the_previous_profile_is_the_nearest_earlier_one_of_the_same_version(led
     hand.commit(hand.cut(rows))
     advance(ledger)
     for due in pending(ledger):
-        ledger.windows.record(judgement(due), held(ledger), NOON)
-    assert ledger.windows.earlier_profile(key(4), 1) == (window(6), {"profile": 1})
-    assert ledger.windows.earlier_profile(key(6), 1) == (window(9), {"profile": 1})
-    assert ledger.windows.earlier_profile(key(4), 2) == (window(6), None), "profiled on another baseline"
-    assert ledger.windows.earlier_profile(key(9), 1) is None
+        ledger.verdicts.record(judgement(due), held(ledger), NOON)
+    assert ledger.verdicts.earlier_profile(key(4), 1) == (window(6), {"profile": 1})
+    assert ledger.verdicts.earlier_profile(key(6), 1) == (window(9), {"profile": 1})
+    assert ledger.verdicts.earlier_profile(key(4), 2) == (window(6), None), "profiled on another baseline"
+    assert ledger.verdicts.earlier_profile(key(9), 1) is None
 
 
 def test_baselines_are_numbered_and_the_first_is_active(ledger: Ledger) -> None:
