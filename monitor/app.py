@@ -54,17 +54,13 @@ class App:
 
     def run(self) -> None:
         """Work until SIGTERM or SIGINT, then drain; raises what made a role stop by itself."""
-        settings = load_settings(self.config)
+        settings: Settings | None = load_settings(self.config)
         with self._signals():
-            while not self.stop.is_set():
-                self._reload.clear()
-                self._run_with(settings)
-                if self._failure:
-                    raise self._failure[0]
-                settings = self._reloaded(settings)
+            while settings is not None:
+                settings = self._run_with(settings)
 
-    def _run_with(self, settings: Settings) -> None:
-        """Run the roles until they are to stop or to start anew with other settings; half a start is undone."""
+    def _run_with(self, settings: Settings) -> Settings | None:
+        """Run the roles until a stop (returns None) or until there are other settings; half a start is undone."""
         with ExitStack() as undo:
             ledger = Ledger.open(settings.store, settings.team)
             undo.callback(ledger.close)
@@ -73,33 +69,36 @@ class App:
             undo.callback(serve(self._listen(settings), registry))
             pause = threading.Event()
             for role in self.roles:
-                undo.callback(_ROLES[role](settings, ledger, registry, pause, self._fail))
-            undo.callback(pause.set)
+                undo.callback(_ROLES[role](settings, ledger, registry, pause, self._failure.append))
+                undo.callback(pause.set)  # before it is waited for, also when the next role does not start
             _log.info("started", roles=list(self.roles), models=sorted(settings.models))
-            while not (self.stop.is_set() or self._reload.is_set() or self._failure):
-                self.stop.wait(0.2)
-            pause.set()
+            fresh = self._wait(settings)
             _log.info("draining")
+        if self._failure:
+            raise self._failure[0]
         _log.info("stopped")
+        return fresh
+
+    def _wait(self, settings: Settings) -> Settings | None:
+        """Wait for a stop, a failure, or settings that are right and differ; a bad file changes nothing."""
+        while not (self.stop.wait(0.2) or self._failure):
+            if not self._reload.is_set():
+                continue
+            self._reload.clear()
+            try:
+                fresh = load_settings(self.config)
+            except ConfigError as error:
+                _log.error("reload_refused", reason=str(error))
+                continue
+            _log.info("reloaded", changed=fresh != settings)
+            if fresh != settings:
+                return fresh
+        return None
 
     def _listen(self, settings: Settings) -> str:
         if len(self.roles) > 1:
             return settings.api.listen
         return settings.collector.listen if "collect" in self.roles else settings.monitor.listen
-
-    def _reloaded(self, settings: Settings) -> Settings:
-        if not self._reload.is_set():
-            return settings
-        try:
-            fresh = load_settings(self.config)
-        except ConfigError as error:
-            _log.error("reload_refused", reason=str(error))
-            return settings
-        _log.info("reloaded")
-        return fresh
-
-    def _fail(self, error: BaseException) -> None:
-        self._failure.append(error)
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
