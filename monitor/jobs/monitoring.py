@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime
 
 import structlog
 
@@ -21,6 +21,12 @@ from monitor.store.ledger import Ledger
 _log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    lease: Lease
+    renew_at: datetime
+
+
 @dataclass
 class Monitor:
     """Judges the models of its settings; any number of monitors may run, each model is one's at a time by its lease.
@@ -35,7 +41,7 @@ class Monitor:
     holder: str
     metrics: MonitorMetrics
     stop: threading.Event = field(default_factory=threading.Event)
-    _held: dict[str, Lease] = field(default_factory=dict)
+    _held: dict[str, _Held] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Set up what lives as long as the monitor."""
@@ -67,8 +73,8 @@ class Monitor:
 
     def release(self) -> None:
         """Give all leases back."""
-        for lease in self._held.values():
-            self.ledger.leases.release(lease)
+        for held in self._held.values():
+            self.ledger.leases.release(held.lease)
         self._held.clear()
 
     def _tick(self, name: str, model: ModelSettings) -> int:
@@ -97,12 +103,14 @@ class Monitor:
         return judged
 
     def _lease(self, name: str) -> Lease | None:
-        lease = self.ledger.leases.acquire(f"model:{name}", self.holder, self.clock.now(), self._duration())
+        """Return the model's lease, renewed at half of its time; whether it is still ours, each transaction checks."""
+        now, held = self.clock.now(), self._held.get(name)
+        if held is not None and now < held.renew_at:
+            return held.lease
+        duration = self.settings.monitor.lease
+        lease = self.ledger.leases.acquire(f"model:{name}", self.holder, now, duration)
         if lease is None:
             self._held.pop(name, None)
         else:
-            self._held[name] = lease
+            self._held[name] = _Held(lease, now + duration / 2)
         return lease
-
-    def _duration(self) -> timedelta:
-        return self.settings.monitor.lease
