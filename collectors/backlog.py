@@ -34,6 +34,11 @@ class AtEnd:
 
 
 @dataclass(frozen=True, slots=True)
+class Released:
+    """All claims up to here are given up; those that follow are new."""
+
+
+@dataclass(frozen=True, slots=True)
 class Revoked:
     """Partitions go elsewhere: commit, forget, and set `done`."""
 
@@ -47,7 +52,7 @@ class Stop:
     deadline: Deadline
 
 
-Item = Block | Claimed | AtEnd | Revoked | Stop
+Item = Block | Claimed | AtEnd | Released | Revoked | Stop
 
 
 class Backlog:

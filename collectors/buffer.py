@@ -6,42 +6,31 @@ No threads, no clock, no network: the runner brings blocks, claims and `now`, an
 from __future__ import annotations
 
 import uuid
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from collectors.dead_letter import TooManyDeadLetters, dead_letter
-from collectors.sampler import Sampler, below, theta_of
+from collectors.intake import Cell, Held, Intake, Places, counting, merged, windows_of
+from collectors.sampler import Sampler, below
 from collectors.source import Block, Started
 from collectors.spans import Hashes, SpanFile, seal
 from collectors.streams import Stream
 from collectors.wire.blocks import Decoded, Envelope
-from monitor.clock import EPOCH, from_micros, to_micros
+from monitor.clock import from_micros
 from monitor.cuts import Claim, Count, Cut, DeadLetter, Lost, Partition, Range
 from monitor.errors import InvariantBroken
-from monitor.hashing import hash_ids
-from monitor.records import EVENT_TIME, REQUEST_ID, VERSION, ColumnTypes, SpanKind, Window, WindowKey
+from monitor.records import ColumnTypes, SpanKind, WindowKey
 
 Decode = Callable[[Block, datetime], Decoded]
 """How the blocks of one stream become rows."""
 
 RATIO_FROM_MESSAGES = 100
-"""The share of dead letters is judged in cuts of at least so many messages."""
-
-
-@dataclass(slots=True)
-class _Rows:
-    """Rows of one model that are below the configured rate, and in which of `keys` each lies."""
-
-    table: pa.Table
-    hashes: Hashes
-    group: npt.NDArray[np.int64]
-    keys: Sequence[WindowKey]
+"""The share of dead letters is judged among at least so many messages: those of a cut, or of the newest cuts together."""
 
 
 @dataclass(slots=True)
@@ -61,9 +50,10 @@ class _Reading:
     newest: int | None = None
     end_checked_at: datetime | None = None
     """When nothing was left to read; None after something was read since."""
-    rows: dict[tuple[SpanKind, str], list[_Rows]] = field(default_factory=lambda: defaultdict(list))
-    tallies: dict[tuple[SpanKind, WindowKey], _Tally] = field(default_factory=lambda: defaultdict(_Tally))
+    rows: dict[tuple[SpanKind, str], list[Held]] = field(default_factory=lambda: defaultdict(list))
+    tallies: dict[tuple[SpanKind, Cell], _Tally] = field(default_factory=lambda: defaultdict(_Tally))
     dead: list[DeadLetter] = field(default_factory=list)
+    dead_bytes: int = 0
     lost: list[Lost] = field(default_factory=list)
     messages: int = 0
     decoded: int = 0
@@ -75,13 +65,15 @@ class PreparedCut:
     """A cut that is ready to be written: first the intents of `files`, then the files, then `cut`.
 
     Attributes:
-        kept: hashes of the rows that it keeps, by traffic window.
+        kept: hashes of the rows that it keeps below the window's theta, by traffic window.
+        kept_of_strata: hashes of the rows that it keeps of strata with a floor.
         messages: how many messages it covers, by stream.
     """
 
     cut: Cut
     files: Sequence[SpanFile]
     kept: Mapping[WindowKey, Hashes]
+    kept_of_strata: Mapping[Cell, Hashes]
     messages: Mapping[str, int]
 
 
@@ -95,6 +87,8 @@ class Buffer:
         sampler: Sampler,
         decoder_of: Callable[[Stream, Envelope], Decode],
         max_dead_letter_ratio: float,
+        *,
+        keep_bytes: bool = False,
     ) -> None:
         """Collect in the name of `collector`; `decoder_of` gives each stream its wire format."""
         self._collector = collector
@@ -102,6 +96,14 @@ class Buffer:
         self._sampler = sampler
         self._decoder_of = decoder_of
         self._max_dead_letter_ratio = max_dead_letter_ratio
+        self._keep_bytes = keep_bytes
+        # Messages and dead letters of the newest committed cuts, as many as it takes to judge a trickle.
+        self._recent: deque[tuple[int, int]] = deque()
+        self._intakes = {
+            (stream.kind, model): Intake(stream.kind, options)
+            for stream in streams
+            for model, options in stream.models.items()
+        }
         self._types: dict[str, ColumnTypes] = {}
         self._decoders: dict[str, Decode] = {}
         self._readings: dict[Partition, _Reading] = {}
@@ -116,6 +118,11 @@ class Buffer:
     def rows(self) -> int:
         """Rows and dead letters that wait to be committed."""
         return sum(reading.kept + len(reading.dead) for reading in self._readings.values())
+
+    @property
+    def dead_bytes(self) -> int:
+        """Bytes of dead letters that wait to be committed, where they are kept."""
+        return sum(reading.dead_bytes for reading in self._readings.values())
 
     @property
     def claimed(self) -> bool:
@@ -177,10 +184,13 @@ class Buffer:
         decoded = self._decoders[stream.name](block, now)
         for index, reason in decoded.dead:
             value = block.values[index] if len(block.values) else None
-            reading.dead.append(dead_letter(block.partition, int(block.offsets[index]), reason, value))
+            headers = block.headers[index] if len(block.headers) else ()
+            where = block.partition, int(block.offsets[index])
+            letter = dead_letter(*where, reason, value, headers, keep_bytes=self._keep_bytes)
+            reading.dead.append(letter)
+            reading.dead_bytes += len(letter.content or b"")
         for model, table in decoded.parts.items():
-            newest = _take(reading, stream, model, table)
-            reading.newest = newest if reading.newest is None else max(reading.newest, newest)
+            self._hold(reading, stream.kind, self._intakes[stream.kind, model].take(model, table))
         reading.messages += len(block)
         reading.decoded += decoded.decoded
         reading.end = block.end
@@ -201,32 +211,49 @@ class Buffer:
         dead = [letter for reading in readings for letter in reading.dead]
         messages = sum(reading.messages for reading in readings)
         self._check_ratio(messages, dead)
-        tallies: dict[tuple[SpanKind, WindowKey], _Tally] = defaultdict(_Tally)
-        pieces: dict[tuple[SpanKind, str], list[_Rows]] = defaultdict(list)
+        tallies, counts_as = self._tallies(readings)
+        pieces: dict[tuple[SpanKind, str], list[Held]] = defaultdict(list)
         for reading in readings:
-            for what, rows in reading.rows.items():
-                pieces[what].extend(rows)
-            for of, tally in reading.tallies.items():
-                tallies[of].records += tally.records
-                tallies[of].sampled_out += tally.sampled_out
+            for what, held in reading.rows.items():
+                pieces[what].extend(held)
         files: list[SpanFile] = []
         kept: dict[WindowKey, Hashes] = {}
-        for (kind, model), rows_of_model in sorted(pieces.items()):
-            for key, table, hashes in _windows_of(rows_of_model):
-                theta = self._theta(kind, key, hashes)
-                keep = below(hashes, theta)
+        kept_of_strata: dict[Cell, Hashes] = {}
+        for (kind, model), held in sorted(pieces.items()):
+            for key, rows in windows_of(held):
+                group, cells = merged(rows.group, rows.cells, counts_as[kind])
+                theta = self._theta(kind, key, rows.hashes)
+                keep = below(rows.hashes, theta)
                 if kind is SpanKind.TRAFFIC:
-                    kept[key] = hashes[keep]
-                    tallies[kind, key].sampled_out += len(hashes) - int(keep.sum())
+                    kept[key] = rows.hashes[keep]
+                    if self._intakes[kind, model].floors:
+                        floored = self._floored(key, rows.hashes, group, cells)
+                        kept_of_strata |= {cell: rows.hashes[members] for cell, members in floored.items()}
+                        for members in floored.values():
+                            keep[members] = True
+                for cell, dropped in zip(cells, np.bincount(group[~keep], minlength=len(cells)).tolist(), strict=True):
+                    tallies[kind, cell].sampled_out += dropped
                 if keep.any():
-                    rows = table if keep.all() else table.filter(pa.array(keep))
-                    files.append(seal(kind, key, rows, hashes[keep], theta=theta, types=self._types[model]))
+                    file = seal(
+                        kind,
+                        key,
+                        rows.table if keep.all() else rows.table.filter(pa.array(keep)),
+                        rows.hashes[keep],
+                        theta=theta,
+                        types=self._types[model],
+                        strata=_names(cells, group[keep]) if self._intakes[kind, model].floors else None,
+                    )
+                    files.append(file)
         cut = Cut(
             cut_id=uuid.uuid4().hex,
             collector=self._collector,
             ranges=[_range(partition, reading, now) for partition, reading in sorted(self._readings.items())],
             spans=[file.span for file in files],
-            counts=[Count(*of, tally.records, tally.sampled_out) for of, tally in sorted(tallies.items())],
+            counts=[
+                Count(kind, cell.key, tally.records, tally.sampled_out, cell.stratum)
+                for (kind, cell), tally in sorted(tallies.items())
+                if tally.records
+            ],
             dead_letters=dead,
             lost=[lost for reading in readings for lost in reading.lost],
             messages=messages,
@@ -235,39 +262,94 @@ class Buffer:
         by_stream: Counter[str] = Counter()
         for partition, reading in self._readings.items():
             by_stream[partition.name] += reading.messages
-        return PreparedCut(cut, files, kept, by_stream)
+        return PreparedCut(cut, files, kept, kept_of_strata, by_stream)
 
     def settle(self, prepared: PreparedCut) -> None:
         """Note that the cut, the last one prepared, is committed."""
+        if prepared.cut.messages:
+            self._remember(prepared.cut.messages, len(prepared.cut.dead_letters))
         for key, hashes in prepared.kept.items():
-            self._sampler.remember(key, hashes, self._max_rows(key.model))
+            self._sampler.remember(key, hashes, self._intakes[SpanKind.TRAFFIC, key.model].max_rows)
+        for cell, hashes in prepared.kept_of_strata.items():
+            floors = self._intakes[SpanKind.TRAFFIC, cell.key.model].floors
+            self._sampler.remember_floor(cell.key, cell.stratum, hashes, floors.rows(cell.stratum))
         for step in prepared.cut.ranges:
             done = self._readings[step.partition]
             self._readings[step.partition] = _Reading(
                 done.epoch, step.end, step.end, done.progressed_at, end_checked_at=done.end_checked_at
             )
 
-    def _theta(self, kind: SpanKind, key: WindowKey, hashes: Hashes) -> int:
-        stream = next(stream for stream in self._streams.values() if stream.kind is kind and key.model in stream.models)
-        sampling = stream.models[key.model].sampling
-        rate = theta_of(sampling.rate)
-        if kind is not SpanKind.TRAFFIC:
-            return rate
-        return self._sampler.theta(key, hashes, rate, sampling.max_rows_per_window)
+    def _hold(self, reading: _Reading, kind: SpanKind, held: Held) -> None:
+        waiting = np.bincount(held.group, minlength=len(held.cells))
+        for cell, records, kept in zip(held.cells, held.records.tolist(), waiting.tolist(), strict=True):
+            tally = reading.tallies[kind, cell]
+            tally.records += records
+            tally.sampled_out += records - kept
+        reading.rows[kind, held.cells[0].key.model].append(held)
+        reading.kept += len(held.hashes)
+        reading.newest = held.newest if reading.newest is None else max(reading.newest, held.newest)
 
-    def _max_rows(self, model: str) -> int:
-        stream = next(stream for stream in self._streams.values() if model in stream.models)
-        return stream.models[model].sampling.max_rows_per_window
+    def _tallies(
+        self, readings: Sequence[_Reading]
+    ) -> tuple[dict[tuple[SpanKind, Cell], _Tally], Mapping[SpanKind, Mapping[Cell, Cell]]]:
+        """Return the counts of all readings by the cells that count in this cut, and as which of these each cell counts."""
+        cells: dict[tuple[SpanKind, str], set[Cell]] = defaultdict(set)
+        for reading in readings:
+            for kind, cell in reading.tallies:
+                cells[kind, cell.key.model].add(cell)
+        counts_as: dict[SpanKind, dict[Cell, Cell]] = defaultdict(dict)
+        for (kind, model), mine in cells.items():
+            counts_as[kind] |= counting(self._intakes[kind, model].floors, mine)
+        tallies: dict[tuple[SpanKind, Cell], _Tally] = defaultdict(_Tally)
+        for reading in readings:
+            for (kind, cell), tally in reading.tallies.items():
+                total = tallies[kind, counts_as[kind][cell]]
+                total.records += tally.records
+                total.sampled_out += tally.sampled_out
+        return tallies, counts_as
+
+    def _theta(self, kind: SpanKind, key: WindowKey, hashes: Hashes) -> int:
+        intake = self._intakes[kind, key.model]
+        if kind is not SpanKind.TRAFFIC:
+            return intake.theta
+        return self._sampler.theta(key, hashes, intake.theta, intake.max_rows)
+
+    def _floored(self, key: WindowKey, hashes: Hashes, group: Places, cells: Sequence[Cell]) -> dict[Cell, Places]:
+        """Return which rows of a window are kept for a floor, by stratum."""
+        floors = self._intakes[SpanKind.TRAFFIC, key.model].floors
+        kept = {}
+        for place, cell in enumerate(cells):
+            rows = floors.rows(cell.stratum)
+            if rows and cell.key == key:
+                members = np.flatnonzero(group == place)
+                own = hashes[members]
+                kept[cell] = members[below(own, self._sampler.floor(key, cell.stratum, own, rows))]
+        return kept
 
     def _check_ratio(self, messages: int, dead: Sequence[DeadLetter]) -> None:
-        if messages < RATIO_FROM_MESSAGES or len(dead) / messages <= self._max_dead_letter_ratio:
+        """Judge the newest messages; small cuts are judged together with those before them, so that a trickle is too."""
+        read, unreadable = messages, len(dead)
+        for earlier, earlier_dead in reversed(self._recent):
+            if read >= RATIO_FROM_MESSAGES:
+                break
+            read, unreadable = read + earlier, unreadable + earlier_dead
+        if not dead or read < RATIO_FROM_MESSAGES or unreadable / read <= self._max_dead_letter_ratio:
             return
         reason, count = Counter(letter.reason for letter in dead).most_common(1)[0]
         names = ", ".join(sorted({letter.partition.name for letter in dead}))
         raise TooManyDeadLetters(
-            f"{len(dead)} of {messages} messages of {names} cannot be read ({count} times: {reason}); their offsets are not "
-            "committed: correct the topic or the settings, or raise collector.max_dead_letter_ratio"
+            f"{unreadable} of {read} messages of {names} cannot be read ({count} times: {reason}); the last {messages} are "
+            "not committed: correct the topic or the settings, or raise collector.max_dead_letter_ratio"
         )
+
+    def _remember(self, messages: int, dead: int) -> None:
+        self._recent.append((messages, dead))
+        while sum(read for read, _ in self._recent) - self._recent[0][0] >= RATIO_FROM_MESSAGES:
+            self._recent.popleft()
+
+
+def _names(cells: Sequence[Cell], group: Places) -> pa.Array:
+    return pa.array([cell.stratum for cell in cells], pa.string()).take(pa.array(group))
 
 
 def _range(partition: Partition, reading: _Reading, now: datetime) -> Range:
@@ -281,61 +363,3 @@ def _range(partition: Partition, reading: _Reading, now: datetime) -> Range:
         checked_at=reading.end_checked_at or now,
         progressed_at=reading.progressed_at,
     )
-
-
-def _take(reading: _Reading, stream: Stream, model: str, table: pa.Table) -> int:
-    """Sample the rows of one model by the configured rate; return their newest event time in microseconds."""
-    options = stream.models[model]
-    micros = table.column(EVENT_TIME).cast(pa.int64()).to_numpy()
-    group, keys = _group(model, table.column(VERSION), micros, to_micros(EPOCH + options.windows.length))
-    hashes = hash_ids(table.column(REQUEST_ID))
-    kept = below(hashes, theta_of(options.sampling.rate))
-    records = np.bincount(group, minlength=len(keys))
-    dropped = records - np.bincount(group[kept], minlength=len(keys))
-    for key, read, out in zip(keys, records.tolist(), dropped.tolist(), strict=True):
-        tally = reading.tallies[stream.kind, key]
-        tally.records += read
-        tally.sampled_out += out
-    if not kept.all():
-        table, hashes, group = table.filter(pa.array(kept)), hashes[kept], group[kept]
-    reading.rows[stream.kind, model].append(_Rows(table, hashes, group, keys))
-    reading.kept += len(hashes)
-    return int(micros.max())
-
-
-def _group(
-    model: str, versions: pa.ChunkedArray, micros: npt.NDArray[np.int64], length: int
-) -> tuple[npt.NDArray[np.int64], list[WindowKey]]:
-    """Return for each row the index of its window, int64 (n,), and the windows."""
-    encoded = versions.combine_chunks().dictionary_encode()
-    encoded = encoded.chunk(0) if isinstance(encoded, pa.ChunkedArray) else encoded
-    names = encoded.dictionary.to_pylist()
-    number = micros // length
-    first = int(number.min())
-    codes = (number - first) * len(names) + encoded.indices.to_numpy()
-    distinct, group = np.unique(codes, return_inverse=True)
-    keys = []
-    for code in distinct.tolist():
-        start = (code // len(names) + first) * length
-        keys.append(WindowKey(model, names[code % len(names)], Window(from_micros(start), from_micros(start + length))))
-    return group.astype(np.int64), keys
-
-
-def _windows_of(pieces: Sequence[_Rows]) -> list[tuple[WindowKey, pa.Table, Hashes]]:
-    """Split the rows of one kind and model by window; windows in order."""
-    index: dict[WindowKey, int] = {}
-    for piece in pieces:
-        for key in piece.keys:
-            index.setdefault(key, len(index))
-    table = pa.concat_tables([piece.table for piece in pieces]).combine_chunks()
-    hashes = np.concatenate([piece.hashes for piece in pieces])
-    group = np.concatenate([np.array([index[key] for key in piece.keys])[piece.group] for piece in pieces])
-    if len(index) == 1:
-        return [(next(iter(index)), table, hashes)]
-    order = np.argsort(group, kind="stable")
-    edges = np.searchsorted(group[order], np.arange(len(index) + 1))
-    split = []
-    for key, number in sorted(index.items()):
-        rows = order[edges[number] : edges[number + 1]]
-        split.append((key, table.take(pa.array(rows)), hashes[rows]))
-    return split

@@ -1,24 +1,23 @@
 """Files as a source: each file is a partition, read by whoever runs; changes with how files are followed.
 
-In JSON Lines an offset is the position of a line in bytes (after unpacking, for .gz), and a file that grows is read on; in
-tables it is the number of the row. New files are found when the partitions are discovered anew.
+In JSON Lines and in TFRecord files of messages an offset is a position in bytes (`collectors.growing`); in tables the number
+of the row. New files are found when the partitions are discovered anew.
 """
 
 from __future__ import annotations
 
-import gzip
 import threading
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-import orjson
 import pyarrow as pa
 import structlog
 
 from collectors.files import DataFile, iter_tables, matching_files
+from collectors.growing import Lines, Records, size_of
 from collectors.source import Block, Started
 from collectors.streams import Stream
 from monitor.clock import Clock
@@ -26,77 +25,11 @@ from monitor.cuts import Claim, Lost, Partition
 from monitor.errors import InputError, TransientError
 from monitor.records import ColumnTypes
 
-_CHUNK_BYTES = 4 * 2**20
 _BATCH_ROWS = 10_000
 _FILES_A_POLL = 8
-_GROWTH_CHECK_SECONDS = 1.0
 _IDLE_SECONDS = 0.05
 
 _log = structlog.get_logger("driftline.files")
-
-
-@dataclass(slots=True)
-class _Lines:
-    """Reads complete lines of one file from a position on."""
-
-    file: DataFile
-    position: int
-    seen_bytes: int = -1
-    """Size of the file when its end was last reached."""
-    check_at: float = 0.0
-    stream: Any = None
-
-    def read(self, now: float) -> tuple[int, list[int], list[bytes]]:
-        """Return the new position, and where each new line starts with its bytes; blank lines are left out."""
-        if self.stream is None and not self._grown(now):
-            return self.position, [], []
-        stream = self._open()
-        data, ended = b"", False
-        while not ended and b"\n" not in data[-_CHUNK_BYTES:]:
-            more = stream.read(_CHUNK_BYTES)
-            data += more
-            ended = len(more) < _CHUNK_BYTES
-        complete = data.rfind(b"\n") + 1
-        if ended and _whole_object(data[complete:]):
-            complete = len(data)
-        if ended:
-            self._close(now)
-        else:
-            stream.seek(self.position + complete)
-        starts, lines = [], []
-        at = self.position
-        for line in data[:complete].split(b"\n"):
-            if line.strip():
-                starts.append(at)
-                lines.append(line.rstrip(b"\r"))
-            at += len(line) + 1
-        self.position += complete
-        return self.position, starts, lines
-
-    @property
-    def at_end(self) -> bool:
-        return self.stream is None and self.seen_bytes >= 0
-
-    def _grown(self, now: float) -> bool:
-        if now < self.check_at:
-            return False
-        self.check_at = now + _GROWTH_CHECK_SECONDS
-        size = _size(self.file)
-        grown = size != self.seen_bytes
-        self.seen_bytes = size
-        return grown
-
-    def _open(self) -> Any:
-        if self.stream is None:
-            stream = self.file.filesystem.open(self.file.path, "rb")
-            self.stream = gzip.GzipFile(fileobj=stream) if self.file.path.endswith(".gz") else stream
-            self.stream.seek(self.position)
-        return self.stream
-
-    def _close(self, now: float) -> None:
-        self.stream.close()
-        self.stream = None
-        self.check_at = now + _GROWTH_CHECK_SECONDS
 
 
 @dataclass(slots=True)
@@ -127,7 +60,7 @@ class _Table:
 @dataclass(slots=True)
 class _Cursor:
     epoch: int
-    reader: _Lines | _Table
+    reader: Lines | Records | _Table
 
 
 class FileSource:
@@ -187,13 +120,14 @@ class FileSource:
         stream = self._streams[partition.name]
         lost = None
         position = stored
-        reader: _Lines | _Table
+        reader: Lines | Records | _Table
         if stream.source.columns is None:
             # Of a packed file only reading tells how long it is.
-            size = stored if file.path.endswith(".gz") else _size(file)
+            size = stored if file.path.endswith(".gz") else size_of(file)
             if stored > size:
                 position, lost = size, Lost(partition, size, stored)
-            reader = _Lines(file, position)
+            framed = stream.source.format in ("prediction_log", "tf_example")
+            reader = Records(file, position) if framed else Lines(file, position)
         else:
             (model,) = stream.models
             types = self._types_of(model)
@@ -212,9 +146,12 @@ class FileSource:
             partition: cursor.reader.position for partition, cursor in self._cursors.items() if cursor.reader.at_end
         }
 
-    def lag(self) -> int:
+    def lag(self) -> Mapping[str, int]:
         """Return the number of files that are not read to their end; messages cannot be counted without reading."""
-        return sum(not cursor.reader.at_end for cursor in self._cursors.values())
+        waiting: Counter[str] = Counter()
+        for partition, cursor in self._cursors.items():
+            waiting[partition.name] += not cursor.reader.at_end
+        return waiting
 
     def pause(self) -> None:
         """Read nothing until `resume`."""
@@ -243,28 +180,9 @@ class FileSource:
             rows = np.arange(start, reader.position, dtype=np.int64)
             return Block(partition, cursor.epoch, start, reader.position, rows, table=table)
         try:
-            end, starts, lines = reader.read(self._clock.monotonic())
+            end, starts, values = reader.read(self._clock.monotonic())
         except (OSError, EOFError, zlib.error) as error:
             raise TransientError(f"{reader.file.name}: cannot be read ({type(error).__name__})") from error
         if end == start:
             return None
-        return Block(partition, cursor.epoch, start, end, np.array(starts, dtype=np.int64), lines)
-
-
-def _size(file: DataFile) -> int:
-    try:
-        file.filesystem.invalidate_cache(file.path)
-        return int(file.filesystem.size(file.path) or 0)
-    except OSError as error:
-        raise TransientError(f"{file.name}: cannot be read ({error.strerror or type(error).__name__})") from error
-
-
-def _whole_object(line: bytes) -> bool:
-    """Say whether an unfinished line is a whole record: nothing that begins a longer object is one itself."""
-    if not line.rstrip().endswith(b"}"):
-        return False
-    try:
-        orjson.loads(line)
-    except orjson.JSONDecodeError:
-        return False
-    return True
+        return Block(partition, cursor.epoch, start, end, np.array(starts, dtype=np.int64), values)

@@ -7,19 +7,28 @@ another input. A fresh member of a group is paused on all its partitions until t
 
 from __future__ import annotations
 
-import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import structlog
 from kafka import ConsumerRebalanceListener, KafkaAdminClient, KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError, LogTruncationError, NoOffsetForPartitionError, OffsetOutOfRangeError
+from kafka.errors import (
+    IllegalSaslStateError,
+    KafkaError,
+    LogTruncationError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+    SaslAuthenticationFailedError,
+    UnsupportedSaslMechanismError,
+)
 from kafka.structs import OffsetAndMetadata
 
+from collectors.brokers import await_any, no_broker, refused
 from collectors.source import Block, Started
 from monitor.clock import Clock, Deadline
 from monitor.config.settings import KafkaSettings
@@ -31,6 +40,10 @@ _FETCH_MAX_BYTES = 32 * 2**20
 _MAX_PARTITION_FETCH_BYTES = 8 * 2**20
 _METADATA_MAX_AGE_SECONDS = 10.0
 _END_CHECK_SECONDS = 1.0
+_ASK_MS = 2_000
+"""How long to wait for an answer about offsets. kafka-python's own half minute would pass without a poll, so that a rebalance of
+the whole group would wait for it, and it was seen to pass although the broker was back by then."""
+_RECONNECT_MS = 2_000
 _PROBES = 20
 _CONNECT_PAUSE_SECONDS = 0.25
 _CLOSE_SECONDS = 3.0
@@ -55,10 +68,11 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
         topics: Sequence[str],
         clock: Clock,
         *,
+        with_headers: Collection[str] = (),
         session_timeout_seconds: float = 10.0,
         connect_seconds: float = 30.0,
     ) -> None:
-        """Join the group.
+        """Join the group; blocks of the topics `with_headers` have headers and timestamps too.
 
         A short session costs nothing, since the ledger, not the group, keeps two collectors from committing the same rows.
 
@@ -68,6 +82,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
         """
         self._clock = clock
         self._topics = list(topics)
+        self._with_headers = frozenset(with_headers)
         self._ids: dict[str, str] = {}
         self._missing: set[str] = set()
         self._subscribed: set[str] = set()
@@ -80,14 +95,16 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
         self._revoke: Callable[[], None] = lambda: None
         self._connection = connection_options(settings) | {"bootstrap_timeout_ms": int(connect_seconds * 1000)}
         deadline = Deadline.after(clock, connect_seconds)
-        _await_any(settings.bootstrap_servers, deadline)
-        with _translated(_no_broker(settings.bootstrap_servers)):
+        await_any(settings, deadline)
+        with _translated(no_broker(settings)):
             try:
                 self._admin = KafkaAdminClient(**self._connection)
                 self._consumer = KafkaConsumer(
                     **self._connection,
                     **_consumer_options(settings, session_timeout_seconds),
                 )
+            except (SaslAuthenticationFailedError, IllegalSaslStateError, UnsupportedSaslMechanismError) as error:
+                raise refused(settings) from error
             except (ValueError, AssertionError, OSError) as error:
                 raise ConfigError(f"kafka: {error}") from error
 
@@ -157,9 +174,11 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
                 continue
             start, end = cursor.position, records[-1].offset + 1
             offsets = np.fromiter((record.offset for record in records), dtype=np.int64, count=len(records))
-            blocks.append(
-                Block(cursor.partition, cursor.epoch, start, end, offsets, [record.value for record in records])
-            )
+            block = Block(cursor.partition, cursor.epoch, start, end, offsets, [record.value for record in records])
+            if where.topic in self._with_headers:
+                stamps = np.fromiter((record.timestamp for record in records), dtype=np.int64, count=len(records))
+                block = replace(block, headers=[record.headers or () for record in records], timestamps=stamps)
+            blocks.append(block)
             cursor.position = end
         return blocks
 
@@ -179,8 +198,8 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
         partition = claim.partition
         where = TopicPartition(partition.name, partition.number)
         with _translated(f"Kafka does not tell the offsets of {partition.name}/{partition.number}"):
-            first = int(self._consumer.beginning_offsets([where])[where])
-            end = int(self._consumer.end_offsets([where])[where])
+            first = int(self._consumer.beginning_offsets([where], timeout_ms=_ASK_MS)[where])
+            end = int(self._consumer.end_offsets([where], timeout_ms=_ASK_MS)[where])
             stored = first if claim.next_offset is None else claim.next_offset
             position, lost = stored, None
             if stored < first:
@@ -203,11 +222,11 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
         """Return the started partitions that are read to their end, as the broker says now and not only when last fetched."""
         now = self._clock.monotonic()
         if now >= self._check_ends_at:
-            self._check_ends_at = now + _END_CHECK_SECONDS
             try:
                 self._ends = self._ask_ends()
             except _Reset:
                 self._restart()
+            self._check_ends_at = now + _END_CHECK_SECONDS
         cursors = list(self._cursors.values())
         return {
             cursor.partition: cursor.position
@@ -215,10 +234,13 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
             if self._ends.get(cursor.partition) == cursor.position
         }
 
-    def lag(self) -> int:
-        """Return how many offsets lie between what was read and what the broker last told."""
-        newest = ((cursor, self._newest(where)) for where, cursor in list(self._cursors.items()))
-        return sum(max(0, end - cursor.position) for cursor, end in newest if end is not None)
+    def lag(self) -> Mapping[str, int]:
+        """Return how many offsets lie between what was read and what the broker last told, by topic."""
+        waiting: Counter[str] = Counter()
+        for where, cursor in list(self._cursors.items()):
+            end = self._newest(where)
+            waiting[cursor.partition.name] += 0 if end is None else max(0, end - cursor.position)
+        return waiting
 
     def pause(self) -> None:
         """Fetch nothing until `resume`."""
@@ -316,12 +338,12 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
                 newest, position = self._newest(where), cursor.position
                 if newest is not None and position < newest:
                     # Behind the last record, markers of transactions may lie, which are passed over.
-                    passed = self._consumer.position(where)
+                    passed = self._consumer.position(where, timeout_ms=_ASK_MS)
                 else:
                     passed = position
                 if newest is not None and passed is not None and passed >= newest:
                     seen[where] = cursor, position, passed
-            ends = self._consumer.end_offsets(list(seen)) if seen else {}
+            ends = self._consumer.end_offsets(list(seen), timeout_ms=_ASK_MS) if seen else {}
         return {
             cursor.partition: position for where, (cursor, position, passed) in seen.items() if passed >= ends[where]
         }
@@ -343,29 +365,9 @@ def connection_options(settings: KafkaSettings) -> dict[str, Any]:
         "ssl_cafile": settings.ssl_cafile,
         "ssl_certfile": settings.ssl_certfile,
         "ssl_keyfile": settings.ssl_keyfile,
+        "reconnect_backoff_max_ms": _RECONNECT_MS,
     }
     return {name: value for name, value in options.items() if value is not None}
-
-
-def _await_any(servers: Sequence[str], deadline: Deadline) -> None:
-    """Return when one of the servers listens; kafka-python's clients would leave sockets open where none does."""
-    while True:
-        for server in servers:
-            host, _, port = server.rpartition(":")
-            try:
-                socket.create_connection((host.strip("[]"), int(port)), timeout=max(deadline.remaining(), 0.1)).close()
-            except ValueError as error:
-                raise ConfigError(f"kafka.bootstrap_servers: {server!r} is not host:port") from error
-            except OSError:
-                continue
-            return
-        if deadline.expired():
-            raise TransientError(_no_broker(servers))
-        threading.Event().wait(min(_CONNECT_PAUSE_SECONDS, deadline.remaining()))
-
-
-def _no_broker(servers: Sequence[str]) -> str:
-    return f"no Kafka broker answers at {', '.join(servers)}: is one running, is kafka.bootstrap_servers right?"
 
 
 def _consumer_options(settings: KafkaSettings, session_timeout_seconds: float) -> dict[str, Any]:

@@ -6,13 +6,14 @@ They keep the same contracts as Kafka, the SQL ledger and the folder, and serve 
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import numpy as np
 
-from collectors.source import Block, Started
+from collectors.source import Block, Headers, Started
 from monitor.cuts import Claim, Count, Cut, DeadLetter, Lost, Partition, SealedSpan
 from monitor.errors import InvariantBroken, StaleClaim
 from monitor.records import ColumnTypes, SpanKind, WindowKey
@@ -117,12 +118,13 @@ class MemoryLedger:
 
     @property
     def counts(self) -> list[Count]:
-        """The committed counts, one a kind and window, sorted."""
-        totals: dict[tuple[SpanKind, WindowKey], Count] = {}
+        """The committed counts, one a kind, window and stratum, sorted."""
+        totals: dict[tuple[SpanKind, WindowKey, str], Count] = {}
         for cut in list(self.cuts):
             for count in cut.counts:
-                old = totals.get((count.kind, count.key), replace(count, records=0, sampled_out=0))
-                totals[count.kind, count.key] = replace(
+                what = count.kind, count.key, count.stratum
+                old = totals.get(what, replace(count, records=0, sampled_out=0))
+                totals[what] = replace(
                     old, records=old.records + count.records, sampled_out=old.sampled_out + count.sampled_out
                 )
         return [count for _, count in sorted(totals.items())]
@@ -145,7 +147,7 @@ class MemoryLedger:
     def _check(self, cut: Cut) -> None:
         kept = sum(span.rows for span in cut.spans)
         records, dropped = sum(count.records for count in cut.counts), sum(count.sampled_out for count in cut.counts)
-        if cut.messages != cut.decoded + len(cut.dead_letters) or records != dropped + kept:
+        if cut.messages + len(cut.replayed) != cut.decoded + len(cut.dead_letters) or records != dropped + kept:
             raise InvariantBroken(f"the counts of cut {cut.cut_id} contradict each other")
         for step in cut.ranges:
             position = self._positions.get(step.partition, _Position())
@@ -168,6 +170,10 @@ class MemoryTopic:
     partitions: list[list[bytes | None]]
     first_offsets: dict[int, int] = field(default_factory=dict)
     """Messages before these offsets are deleted."""
+    headers: dict[tuple[int, int], Headers] = field(default_factory=dict)
+    """Headers of messages by partition and offset, for those that have any."""
+    timestamps: dict[tuple[int, int], int] = field(default_factory=dict)
+    """Milliseconds since the epoch by partition and offset."""
 
     def append(self, number: int, *values: bytes | None) -> None:
         """Add messages to a partition."""
@@ -211,7 +217,7 @@ class MemorySource:
     def poll(self, timeout_seconds: float) -> Sequence[Block]:
         """Return what is there; waits but a moment, since nobody wakes it."""
         blocks: list[Block] = []
-        if self._paused or not self.lag():
+        if self._paused or not any(self.lag().values()):
             threading.Event().wait(min(timeout_seconds, 0.002))
         if self._paused:
             return blocks
@@ -220,7 +226,13 @@ class MemorySource:
             if values:
                 start, end = cursor.position, cursor.position + len(values)
                 offsets = np.arange(start, end, dtype=np.int64)
-                blocks.append(Block(partition, cursor.epoch, start, end, offsets, values))
+                topic = self._topics[partition.source]
+                places = [(partition.number, offset) for offset in range(start, end)]
+                headers = [topic.headers.get(place, ()) for place in places] if topic.headers else ()
+                stamps = np.array([topic.timestamps.get(place, -1) for place in places], dtype=np.int64)
+                blocks.append(
+                    Block(partition, cursor.epoch, start, end, offsets, values, headers=headers, timestamps=stamps)
+                )
                 cursor.position = end
         return blocks
 
@@ -254,9 +266,12 @@ class MemorySource:
             if cursor.position >= len(self._values(partition))
         }
 
-    def lag(self) -> int:
-        """Return how many messages wait."""
-        return sum(len(self._values(partition)) - cursor.position for partition, cursor in self._cursors.items())
+    def lag(self) -> Mapping[str, int]:
+        """Return how many messages wait, by topic."""
+        waiting: Counter[str] = Counter()
+        for partition, cursor in self._cursors.items():
+            waiting[partition.name] += len(self._values(partition)) - cursor.position
+        return waiting
 
     def pause(self) -> None:
         """Return no blocks until `resume`."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 from weakref import WeakKeyDictionary
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from collectors.buffer import PreparedCut
 
@@ -39,7 +39,21 @@ class CollectorMetrics:
         )
         self._kept = counter("kept", "Records written to spans, by model and kind.", ("model", "kind"))
         self._misfits = counter("misfits", "Values that do not fit the type of their feature, by model.", ("model",))
+        self._spans = counter("spans", "Spans sealed, by model and kind.", ("model", "kind"))
+        self._span_bytes = counter(
+            "span_bytes", "Bytes of the files of sealed spans, by model and kind.", ("model", "kind")
+        )
         self._cuts = counter("cuts", "Cuts committed.")
+        self.cut_seconds = Histogram(
+            "driftline_collector_cut_seconds",
+            "Duration of a commit: sealing, writing the files, and the transaction, attempts that failed included.",
+            buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+            registry=registry,
+        )
+        self.paused_seconds = counter(
+            "paused_seconds", "Seconds in which nothing was read because too much waited to be committed."
+        )
+        self.forwarded = counter("dead_letters_forwarded", "Dead letters that the dead letters' topic has.")
         self.stale_cuts = counter("stale_cuts", "Cuts discarded because another collector owned the input by then.")
         self._lost = counter("lost", "Offsets that the broker deleted before they were read, by topic.", ("stream",))
         self.retries = counter(
@@ -51,16 +65,27 @@ class CollectorMetrics:
             registry=registry,
         )
         self._lag = Gauge(
-            "driftline_collector_lag", "Messages that wait to be read by this collector.", registry=registry
+            "driftline_collector_lag",
+            "Messages that wait to be read by this collector, by topic; of a file pattern, files that are not read to their end.",
+            ("stream",),
+            registry=registry,
         )
 
     def buffered_rows_of_one(self) -> Callable[[float], None]:
         """Return what sets one collector's share of the rows that wait to be committed."""
         return _share(self._buffered_rows)
 
-    def lag_of_one(self) -> Callable[[float], None]:
-        """Return what sets one collector's share of the messages that wait to be read."""
-        return _share(self._lag)
+    def lag_of_one(self) -> Callable[[Mapping[str, int]], None]:
+        """Return what sets one collector's share of the messages that wait to be read, by stream."""
+        shares: dict[str, Callable[[float], None]] = {}
+
+        def set_shares(lag: Mapping[str, int]) -> None:
+            for stream in lag.keys() - shares.keys():
+                shares[stream] = _share(self._lag.labels(stream))
+            for stream, set_share in shares.items():
+                set_share(lag.get(stream, 0))
+
+        return set_shares
 
     def committed(self, prepared: PreparedCut) -> None:
         """Count a committed cut."""
@@ -77,6 +102,8 @@ class CollectorMetrics:
         for span in cut.spans:
             self._kept.labels(span.model, span.kind).inc(span.rows)
             self._misfits.labels(span.model).inc(span.misfits)
+            self._spans.labels(span.model, span.kind).inc()
+            self._span_bytes.labels(span.model, span.kind).inc(span.size_bytes)
         for lost in cut.lost:
             self._lost.labels(lost.partition.name).inc(lost.end - lost.start)
 

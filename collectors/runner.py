@@ -12,17 +12,19 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 import structlog
 from prometheus_client import CollectorRegistry
 
-from collectors.backlog import AtEnd, Backlog, Claimed, Item, Revoked, Stop
+from collectors.backlog import AtEnd, Backlog, Claimed, Item, Released, Revoked, Stop
 from collectors.buffer import Buffer, PreparedCut
 from collectors.cutting import Committer
 from collectors.decoders import decoder_of
 from collectors.metrics import CollectorMetrics
+from collectors.pairing import Pairing
 from collectors.sampler import Sampler
 from collectors.source import Block, Source
 from collectors.streams import Stream
@@ -32,6 +34,7 @@ from monitor.cuts import CutLedger, Partition, SpanStorage
 from monitor.errors import StaleClaim, TransientError
 
 _SWITCH_SECONDS = 0.0005
+_DEAD_BYTES = 64 * 2**20
 _POLL_SECONDS = 0.25
 _RETRY_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
 _ROOM_SECONDS = 1.0
@@ -40,8 +43,17 @@ _DISCOVER_SECONDS = 30.0
 _TYPES_SECONDS = 10.0
 _STOP_SECONDS = 20.0
 _REVOKE_SECONDS = 3.0
+_FINISH_SECONDS = 1.0
 
 _log = structlog.get_logger("driftline.collector")
+
+
+@dataclass(frozen=True, slots=True)
+class Turned:
+    """What the two threads of a collector call at every turn."""
+
+    polling: Callable[[], None] = lambda: None
+    working: Callable[[], None] = lambda: None
 
 
 class Collector:
@@ -58,8 +70,9 @@ class Collector:
         source: Source,
         clock: Clock,
         registry: CollectorRegistry,
+        turned: Turned | None = None,
     ) -> None:
-        """Collect `streams`, all of which `source` brings, in the name of `name`."""
+        """Collect `streams`, all of which `source` brings, in the name of `name`; `turned` hears that the threads live."""
         self._name = name
         self._settings = settings
         self._ledger = ledger
@@ -68,29 +81,46 @@ class Collector:
         self._metrics = CollectorMetrics.on(registry)
         self._show_buffered = self._metrics.buffered_rows_of_one()
         self._show_lag = self._metrics.lag_of_one()
-        self._buffer = Buffer(name, streams, Sampler(ledger.smallest_theta), decoder_of, settings.max_dead_letter_ratio)
+        self._turned = turned or Turned()
+        self._buffer = Buffer(
+            name,
+            streams,
+            Sampler(ledger.smallest_theta),
+            decoder_of,
+            settings.max_dead_letter_ratio,
+            keep_bytes=settings.dead_letters.keep_bytes,
+        )
+        self._pairing = Pairing(streams)
         self._committer = Committer(ledger, storage)
         self._backlog = Backlog()
         self._log = _log.bind(collector=name)
-        self._troubles: dict[str, str] = {}
+        self._troubles: dict[str, set[str]] = {}
         # Of the polling thread
         self._epochs: dict[Partition, int] = {}
         self._told: dict[Partition, tuple[int, float]] = {}
         self._known: frozenset[Partition] = frozenset()
         self._discover_at = 0.0
         self._failures = 0
+        self._held_since: float | None = None
+        self._connected = False
         # Of the working thread
         self._last_cut = clock.monotonic()
         self._types_at: float | None = None
         self._heard_quiet = False
+        self._deaf = False
         # Shared
         self._lock = threading.Lock()
         self._positions: dict[Partition, int] = {}
         self._unacknowledged: dict[Partition, int] = {}
         self._reclaim = threading.Event()
+        self._finish_by: Deadline | None = None
         self._worker_done = threading.Event()
         self._stopping = threading.Event()
         self._deadline: Deadline | None = None
+
+    def connected(self) -> bool:
+        """Say whether the input could be reached at the last turn."""
+        return self._connected
 
     def run(self, stop: threading.Event, *, until_caught_up: bool = False) -> None:
         """Collect until `stop` is set, or, if asked to, until all that the source holds is committed; then close the source.
@@ -133,17 +163,19 @@ class Collector:
     # The polling thread
 
     def _turn(self, stop: threading.Event) -> None:
+        self._turned.polling()
         try:
             self._announce()
             if self._reclaim.is_set():
-                self._reclaim.clear()
                 self._source.release()
                 # Perhaps the partitions are no longer ours: hear that before taking them back from their new owner.
                 self._source.poll(_POLL_SECONDS)
+                self._reclaim.clear()
+                self._backlog.put(Released())
             self._claim()
             self._acknowledge()
             # A pause throws away what was fetched ahead: while it would be short, waiting is cheaper.
-            if self._backlog.wait_for_room(_ROOM_SECONDS):
+            if self._wait_for_room():
                 self._source.resume()
             else:
                 self._source.pause()
@@ -152,12 +184,23 @@ class Collector:
             self._tell_ends()
             self._show_lag(self._source.lag())
         except TransientError as error:
+            self._connected = False
             self._trouble("read", error)
             stop.wait(_pause(self._failures))
             self._failures += 1
         else:
+            self._connected = True
             self._failures = 0
             self._well("read")
+
+    def _wait_for_room(self) -> bool:
+        """Wait a moment for room in the backlog and say whether there is; count the time in which there is none."""
+        before = self._clock.monotonic()
+        room = self._backlog.wait_for_room(_ROOM_SECONDS)
+        after = self._clock.monotonic()
+        self._metrics.paused_seconds.inc(after - (before if self._held_since is None else self._held_since))
+        self._held_since = None if room else after
+        return room
 
     def _announce(self) -> None:
         """Make all partitions known to the ledger before any is read, and new ones when they appear."""
@@ -214,6 +257,7 @@ class Collector:
         if self._worker_done.is_set():
             return
         done = threading.Event()
+        self._finish_by = Deadline.after(self._clock, _FINISH_SECONDS)
         self._backlog.put(Revoked(done))
         done.wait(_REVOKE_SECONDS)
 
@@ -222,6 +266,7 @@ class Collector:
     def _work(self) -> None:
         try:
             while True:
+                self._turned.working()
                 item = self._backlog.get(_POLL_SECONDS)
                 if isinstance(item, Stop):
                     self._cut(item.deadline)
@@ -235,23 +280,40 @@ class Collector:
 
     def _handle(self, item: Item | None) -> None:
         now = self._clock.now()
-        if isinstance(item, Block):
+        if isinstance(item, Released):
+            self._deaf = False
+        elif isinstance(item, Revoked):
+            self._cut(Deadline.after(self._clock, 0.0))
+            self._forget()
+            self._finish_by = None
+            item.done.set()
+        elif self._deaf:
+            self._skip(item)
+        elif isinstance(item, Block) and self._finish_by is not None and self._finish_by.expired():
+            # A whole group of consumers waits for this one: others will sooner have read it again than it is decoded here.
+            self._skip(item)
+        elif isinstance(item, Block):
             self._refresh_types()
-            self._buffer.accept(item, now)
+            for block in self._pairing.accept(item, now):
+                self._buffer.accept(block, now)
             self._backlog.done(item)
             self._show_buffered(self._buffer.rows)
         elif isinstance(item, Claimed):
             self._buffer.start(item.claim, item.started, now)
+            self._pairing.start(item.claim.partition, item.claim.epoch, item.started.position)
         elif isinstance(item, AtEnd):
             self._buffer.at_end(item.partition, item.epoch, item.position, item.seen_at)
             self._heard_quiet = True
-        elif isinstance(item, Revoked):
-            self._cut(Deadline.after(self._clock, 0.0))
-            self._forget()
-            item.done.set()
+        if self._pairing.held:
+            for block in self._pairing.expired(now):
+                self._buffer.accept(block, now)
+
+    def _skip(self, item: Item | None) -> None:
+        if isinstance(item, Block):
+            self._backlog.done(item)
 
     def _due(self) -> bool:
-        if self._buffer.rows >= self._settings.max_buffered_rows:
+        if self._buffer.rows >= self._settings.max_buffered_rows or self._buffer.dead_bytes >= _DEAD_BYTES:
             return True
         waited = self._clock.monotonic() - self._last_cut
         interval = self._settings.cut_interval.total_seconds()
@@ -261,14 +323,24 @@ class Collector:
 
     def _cut(self, deadline: Deadline | None) -> None:
         """Commit what is there; try again until it works, until `deadline`, or until a stop has waited long enough."""
+        with self._metrics.cut_seconds.time():
+            self._try_to_cut(deadline)
+
+    def _try_to_cut(self, deadline: Deadline | None) -> None:
         failures = 0
         while True:
+            self._turned.working()
             try:
                 prepared = self._committer.commit(self._buffer.prepare, self._clock.now())
-            except StaleClaim:
+            except StaleClaim as error:
                 self._metrics.stale_cuts.inc()
-                self._log.warning("another collector has taken over; reading on where the ledger stands")
+                self._log.warning(
+                    "another collector has taken over; reading on where the ledger stands", reason=str(error)
+                )
                 self._forget()
+                # Until the polling thread has given up its claims, what it hands over belongs to them: to commit it would
+                # be refused for the claim that it makes next, and so on without an end.
+                self._deaf = True
                 self._reclaim.set()
                 return
             except TransientError as error:
@@ -300,6 +372,7 @@ class Collector:
     def _forget(self) -> None:
         self._committer.forget()
         self._buffer.discard()
+        self._pairing.discard()
         self._show_buffered(0)
 
     def _refresh_types(self) -> None:
@@ -309,6 +382,7 @@ class Collector:
             return
         failures = 0
         while True:
+            self._turned.working()
             try:
                 self._buffer.set_types({model: self._ledger.column_types(model) for model in self._buffer.models})
             except TransientError as error:
@@ -336,8 +410,9 @@ class Collector:
     def _trouble(self, what: str, error: TransientError) -> None:
         """Count a failure that may pass, and say so once for each that is new."""
         self._metrics.retries.labels(what).inc()
-        if self._troubles.get(what) != str(error):
-            self._troubles[what] = str(error)
+        told = self._troubles.setdefault(what, set())
+        if str(error) not in told:
+            told.add(str(error))
             self._log.warning("trying again", what=what, error=str(error))
 
     def _well(self, what: str) -> None:

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from monitor.cuts import Claim, Lost, Partition
+
+Headers = Sequence[tuple[str, bytes]]
+"""The headers of one message: (name, value) pairs, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Half:
+    """One of two messages that belong together: a request, or its response."""
+
+    value: bytes | None
+    headers: Headers = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +35,10 @@ class Block:
         values: the bytes of each message, None for a message without a value; empty where `table` is given.
         offsets: int64, one a message, ascending, within [start, end).
         table: rows of a table file instead of messages.
+        headers: (name, value) pairs of each message, where the stream's format reads any and the input has any.
+        counterparts: of each message the other half, where a format sends requests and responses apart; `ABSORBED` where this
+            message is itself the other half of one before it; None where none was found. Empty for all other formats.
+        timestamps: int64 milliseconds since the epoch, one a message, where the input keeps them.
     """
 
     partition: Partition
@@ -33,10 +48,17 @@ class Block:
     offsets: npt.NDArray[np.int64]
     values: Sequence[bytes | None] = ()
     table: pa.Table | None = None
+    headers: Sequence[Headers] = ()
+    counterparts: Sequence[Half | None] = ()
+    timestamps: npt.NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         """Return the number of messages."""
         return len(self.offsets)
+
+
+ABSORBED: Final = Half(None)
+"""Stands for the counterpart of a message that was joined to an earlier one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +107,8 @@ class Source(Protocol):
         """Return the started partitions of which everything there is has been returned by `poll`, with their position."""
         ...
 
-    def lag(self) -> int:
-        """Return about how many messages wait to be read in the started partitions."""
+    def lag(self) -> Mapping[str, int]:
+        """Return about how many messages wait to be read in the started partitions, by their name."""
         ...
 
     def pause(self) -> None:

@@ -18,6 +18,7 @@ from collectors.wire.blocks import MISFITS
 from monitor.cuts import SealedSpan
 from monitor.records import (
     HASH,
+    HASH_RATE,
     INSTANCE,
     REQUEST_ID,
     STRATUM,
@@ -75,21 +76,33 @@ def canonical_order(hashes: Hashes, ids: pa.Array, instances: npt.NDArray[np.int
     return np.asarray(order, dtype=np.int64)
 
 
-def seal(kind: SpanKind, key: WindowKey, rows: pa.Table, hashes: Hashes, *, theta: int, types: ColumnTypes) -> SpanFile:
+def seal(
+    kind: SpanKind,
+    key: WindowKey,
+    rows: pa.Table,
+    hashes: Hashes,
+    *,
+    theta: int,
+    types: ColumnTypes,
+    strata: pa.Array | None = None,
+) -> SpanFile:
     """Return the span of some rows (at least one) of one window.
 
-    `rows` has the columns of `collectors.wire.blocks.part_schema`, n rows in any order; `hashes` is uint64 (n,), of their
-    request ids, all below `theta`.
+    `rows` has the columns of `collectors.wire.blocks.part_schema`, n rows in any order, without those that have no place in a
+    span (`hash_rate` has one where it is there); `hashes` is uint64 (n,), of their request ids; `strata` names the stratum of
+    each row. All hashes are below `theta`, but for those of strata with a floor.
     """
     rows = rows.combine_chunks()
     ids = _array(rows.column(REQUEST_ID))
     order = canonical_order(hashes, ids, _array(rows.column(INSTANCE)).to_numpy())
     misfits = int(pc.sum(rows.column(MISFITS)).as_py() or 0)
     schema = label_schema() if kind is SpanKind.LABELS else traffic_schema(types)
+    if kind is not SpanKind.LABELS and HASH_RATE in rows.column_names and pc.min(rows.column(HASH_RATE)).as_py() < 1.0:
+        schema = schema.append(rows.schema.field(HASH_RATE))
     ordered = rows.select([name for name in schema.names if name in rows.schema.names]).take(pa.array(order))
     columns = {
         HASH: pa.array(hashes[order]),
-        STRATUM: pa.repeat(pa.scalar("", pa.string()), len(order)),
+        STRATUM: pa.repeat(pa.scalar("", pa.string()), len(order)) if strata is None else strata.take(pa.array(order)),
         **{name: ordered.column(name) for name in ordered.schema.names},
     }
     table = pa.table([columns[name] for name in schema.names], schema=schema)

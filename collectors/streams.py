@@ -26,6 +26,16 @@ class Stream:
     source: StreamSettings
     models: Mapping[str, ModelSettings]
 
+    @property
+    def reads_headers(self) -> bool:
+        """Whether records are made of headers and timestamps too, not of values alone."""
+        return self.source.format not in ("json", "table")
+
+    @property
+    def joins(self) -> bool:
+        """Whether a record is made of two messages."""
+        return self.source.format == "cloudevents"
+
 
 def streams_of(settings: Settings) -> tuple[Stream, ...]:
     """Return the streams, sorted by name.
@@ -49,4 +59,5 @@ def streams_of(settings: Settings) -> tuple[Stream, ...]:
 
 
 def _how(source: StreamSettings) -> tuple[object, ...]:
-    return source.topic is None, source.format, source.columns
+    same = source.model_dump(exclude={"topic", "files", "horizon"})
+    return source.topic is None, repr(sorted(same.items()))

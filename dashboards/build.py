@@ -133,7 +133,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             Panel(
                 "Messages waiting",
                 "Lag: what is in the topics and not yet read.",
-                (("sum by (instance) (driftline_collector_lag)", "{{instance}}"),),
+                (("sum by (stream) (driftline_collector_lag)", "{{stream}}"),),
             ),
             Panel(
                 "Rows in memory",
@@ -148,6 +148,42 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                     ("sum(rate(driftline_collector_stale_cuts_total[$__rate_interval]))", "discarded"),
                 ),
                 unit="ops",
+            ),
+            Panel(
+                "Duration of a commit",
+                "Sealing, writing the span files, and the transaction, nine times out of ten.",
+                (
+                    (
+                        "histogram_quantile(0.9, sum by (le) (rate(driftline_collector_cut_seconds_bucket[$__rate_interval])))",
+                        "90%",
+                    ),
+                ),
+                unit="s",
+                width=8,
+            ),
+            Panel(
+                "Held back",
+                "Share of the time in which a collector reads nothing because too much waits to be committed.",
+                (
+                    (
+                        "sum by (instance) (rate(driftline_collector_paused_seconds_total[$__rate_interval]))",
+                        "{{instance}}",
+                    ),
+                ),
+                unit="percentunit",
+                width=8,
+            ),
+            Panel(
+                "Spans sealed",
+                "Bytes of span files, by model.",
+                (
+                    (
+                        'sum by (model) (rate(driftline_collector_span_bytes_total{model=~"$model"}[$__rate_interval]))',
+                        "{{model}}",
+                    ),
+                ),
+                unit="Bps",
+                width=8,
             ),
             Panel(
                 "Looks at all models",

@@ -11,29 +11,41 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import structlog
-from apscheduler.events import EVENT_JOB_ERROR, JobExecutionEvent
+from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED, JobExecutionEvent
 from apscheduler.schedulers.background import BackgroundScheduler
 from prometheus_client import CollectorRegistry
 
-from collectors.runner import Collector
+from collectors.forwarding import Forwarder
+from collectors.letter_topic import KafkaLetterTopic
+from collectors.metrics import CollectorMetrics
+from collectors.runner import Collector, Turned
 from collectors.sources import open_sources
-from monitor.clock import SystemClock
+from monitor.clock import Clock, SystemClock
 from monitor.config.loading import load_settings
 from monitor.config.settings import Settings
 from monitor.errors import ConfigError, InvariantBroken
+from monitor.health import Health
 from monitor.jobs.monitoring import Monitor
-from monitor.metrics import MonitorMetrics, serve
+from monitor.metrics import MonitorMetrics
 from monitor.profile.tfdv import warm_up
+from monitor.serving import serve
 from monitor.store.ledger import Ledger
 from monitor.store.metrics import LedgerMetrics
 from monitor.store.span_storage import open_storage
 
 _log = structlog.get_logger(__name__)
 _CLEAN_EVERY_SECONDS = 60
+_TURN_SECONDS = 180.0
+"""A collector's threads turn every second, and between two turns wait for a server's time-outs at worst."""
+_JUDGE_SECONDS = 900.0
+"""Between two looks at a model lies at worst the judging of a large window, with the import of TensorFlow."""
+_FORWARD_LEASE = timedelta(minutes=2)
 
 
 @dataclass
@@ -64,13 +76,16 @@ class App:
         with ExitStack() as undo:
             ledger = Ledger.open(settings.store, settings.team)
             undo.callback(ledger.close)
-            registry = CollectorRegistry()
+            registry, health = CollectorRegistry(), Health(SystemClock())
             registry.register(LedgerMetrics(ledger))
-            undo.callback(serve(self._listen(settings), registry))
+            health.need("ledger", ledger.answers)
+            undo.callback(serve(self._listen(settings), registry, health))
             pause = threading.Event()
             for role in self.roles:
-                undo.callback(_ROLES[role](settings, ledger, registry, pause, self._failure.append))
+                undo.callback(_ROLES[role](settings, ledger, registry, health, pause, self._failure.append))
                 undo.callback(pause.set)  # before it is waited for, also when the next role does not start
+            health.started()
+            undo.callback(health.stopping)
             _log.info("started", roles=list(self.roles), models=sorted(settings.models))
             fresh = self._wait(settings)
             _log.info("draining")
@@ -119,12 +134,17 @@ _Fail = Callable[[BaseException], None]
 
 
 def _start_collector(
-    settings: Settings, ledger: Ledger, registry: CollectorRegistry, pause: threading.Event, fail: _Fail
+    settings: Settings,
+    ledger: Ledger,
+    registry: CollectorRegistry,
+    health: Health,
+    pause: threading.Event,
+    fail: _Fail,
 ) -> Callable[[], None]:
     clock = SystemClock()
     storage = open_storage(settings.spans.uri)
     sources = open_sources(settings, clock, ledger.cuts.column_types)
-    threads = ThreadPoolExecutor(len(sources), thread_name_prefix="collector")
+    threads = ThreadPoolExecutor(len(sources) + 1, thread_name_prefix="collector")
 
     def ended(future: Future[None]) -> None:
         error = future.exception()
@@ -141,13 +161,35 @@ def _start_collector(
             source=source,
             clock=clock,
             registry=registry,
+            turned=Turned(
+                health.loop(f"{kind} reader", _TURN_SECONDS), health.loop(f"{kind} committer", _TURN_SECONDS)
+            ),
         )
+        health.need(kind, collector.connected)
         threads.submit(collector.run, pause).add_done_callback(ended)
+    if settings.kafka is not None and settings.collector.dead_letters.topic is not None:
+        forwarder = Forwarder(
+            ledger.dead_letters,
+            KafkaLetterTopic(settings.kafka, settings.collector.dead_letters.topic),
+            partial(_may_forward, ledger, clock, process_name()),
+            CollectorMetrics.on(registry),
+        )
+        threads.submit(forwarder.run, pause).add_done_callback(ended)
     return threads.shutdown
 
 
+def _may_forward(ledger: Ledger, clock: Clock, holder: str) -> bool:
+    """Take or renew the lease of the one process that forwards dead letters."""
+    return ledger.leases.acquire("dead letters", holder, clock.now(), _FORWARD_LEASE) is not None
+
+
 def _start_monitor(
-    settings: Settings, ledger: Ledger, registry: CollectorRegistry, pause: threading.Event, fail: _Fail
+    settings: Settings,
+    ledger: Ledger,
+    registry: CollectorRegistry,
+    health: Health,
+    pause: threading.Event,
+    fail: _Fail,
 ) -> Callable[[], None]:
     metrics = MonitorMetrics.on(registry)
     monitor = Monitor(
@@ -166,6 +208,8 @@ def _start_monitor(
         timezone="UTC",
     )
 
+    looked = health.loop("monitor", _JUDGE_SECONDS)
+
     def failed(event: JobExecutionEvent) -> None:
         # A job a model: a window that breaks a library does not blind the other models. It stays due, loudly.
         judged, _, name = event.job_id.partition(" ")
@@ -174,6 +218,7 @@ def _start_monitor(
             fail(event.exception)
 
     scheduler.add_listener(failed, EVENT_JOB_ERROR)
+    scheduler.add_listener(lambda _: looked(), EVENT_JOB_EXECUTED | EVENT_JOB_ERROR)
     # TFDV takes seconds to import: have that done before the first window is due, not while it waits.
     scheduler.add_job(warm_up, id="import TFDV")
     seconds = settings.monitor.tick.total_seconds()

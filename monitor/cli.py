@@ -17,10 +17,12 @@ _COMMANDS = (
     "run",
     "collect",
     "monitor",
+    "proxy",
     "baseline",
     "check",
     "backtest",
     "findings",
+    "dlq",
     "audit",
 )
 _USAGE_EXIT = 2
@@ -52,7 +54,7 @@ class _Lazy(click.Group):
 )
 @click.version_option(package_name="driftline", message="driftline %(version)s")
 def command() -> None:
-    r"""Watch TensorFlow models in production: what moved, how sure that is, and what was done.
+    """Watch TensorFlow models in production: what moved, how sure that is, and what was done.
 
     \b
     Start here:

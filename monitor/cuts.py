@@ -75,23 +75,31 @@ class SealedSpan:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """Records of one window that a cut read: how many, and how many of them the sampler dropped."""
+    """Records of one stratum of a window that a cut read: how many, and how many of them the sampler dropped."""
 
     kind: SpanKind
     key: WindowKey
     records: int
     sampled_out: int
+    stratum: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message that can never be read; the digest is xxh3_128 of its bytes, in hexadecimal."""
+    """A message that can never be read; the digest is xxh3_128 of its bytes, in hexadecimal.
+
+    Attributes:
+        content: the bytes themselves, only where settings ask for them.
+        headers: (name, value) pairs of the message, as far as they were read, only with `content`.
+    """
 
     partition: Partition
     offset: int
     reason: str
     digest: str
     size_bytes: int
+    content: bytes | None = None
+    headers: Sequence[tuple[str, bytes]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +113,13 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Ranges of offsets, and all that came of them. `messages` = `decoded` + number of dead letters, or nothing commits."""
+    """Ranges of offsets, and all that came of them; or dead letters that are read again, and what came of those.
+
+    `messages` + number of `replayed` = `decoded` + number of `dead_letters`, or nothing commits.
+
+    Attributes:
+        replayed: partition and offset of dead letters that can be read by now, each of which must still be one.
+    """
 
     cut_id: str
     collector: str
@@ -116,6 +130,7 @@ class Cut:
     lost: Sequence[Lost] = ()
     messages: int = 0
     decoded: int = 0
+    replayed: Sequence[tuple[Partition, int]] = ()
 
 
 class CutLedger(Protocol):
@@ -139,7 +154,8 @@ class CutLedger(Protocol):
         Traffic of windows that are closed by now is committed as late.
 
         Raises:
-            StaleClaim: a partition was claimed or advanced by somebody else, or an intent has been abandoned.
+            StaleClaim: a partition was claimed or advanced by somebody else, an intent has been abandoned, or a dead letter
+                was replayed already.
             InvariantBroken: the cut's own counts contradict each other.
             TransientError: the database cannot be reached or is out of room.
         """

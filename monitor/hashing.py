@@ -27,3 +27,8 @@ def hash_ids(ids: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.uint64]:
     ids = pc.cast(ids, pa.large_binary())
     values = ids.to_numpy() if isinstance(ids, pa.ChunkedArray) else ids.to_numpy(zero_copy_only=False)
     return np.fromiter(map(xxhash.xxh3_64_intdigest, values), dtype=np.uint64, count=len(values))
+
+
+def hash_text(text: str) -> int:
+    """Return xxh3_64 (seed 0) of the text's UTF-8 bytes, as `hash_ids` does for ids."""
+    return xxhash.xxh3_64_intdigest(text.encode())

@@ -28,7 +28,8 @@ def configure_logs(*, as_json: bool) -> None:
     )
     structlog.configure(
         processors=[*shared, *last],
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        cache_logger_on_first_use=True,
+        # Logging is rare, and several commands of one process (as in tests) may each have a standard error of their own.
+        cache_logger_on_first_use=False,
     )

@@ -1,14 +1,10 @@
-"""Metrics of the monitor's work, and the HTTP endpoint that shows a process's registry."""
+"""Metrics of the monitor's work."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-import structlog
-from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
-
-_log = structlog.get_logger(__name__)
+from prometheus_client import CollectorRegistry, Counter, Histogram
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,24 +38,3 @@ class MonitorMetrics:
                 registry=registry,
             ),
         )
-
-
-def serve(listen: str, registry: CollectorRegistry) -> Callable[[], None]:
-    """Serve /metrics at `host:port` and return what stops it; a taken port is logged, and the process works without.
-
-    Several roles of one machine may share a settings file; only the first of them gets its port.
-    """
-    host, _, port = listen.rpartition(":")
-    try:
-        server, thread = start_http_server(int(port), addr=host.strip("[]"), registry=registry)
-    except OSError as error:
-        _log.warning("metrics_not_served", listen=listen, reason=error.strerror)
-        return lambda: None
-
-    def stop() -> None:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-    _log.info("metrics_served", listen=listen)
-    return stop

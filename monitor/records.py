@@ -24,6 +24,8 @@ HASH = "hash"
 STRATUM = "stratum"
 EVENT_TIME = "event_time"
 WEIGHT = "weight"
+HASH_RATE = "hash_rate"
+"""A span column that is there only where some row was captured at a rate below 1, applied to `hash` before it reached us."""
 PREDICTION = "prediction"
 PREDICTION_TEXT = "prediction_text"
 PREDICTION_JSON = "prediction_json"
@@ -156,6 +158,8 @@ class Rows:
         label: the column of `features` that holds the label, if any.
         misfits: values left out because they do not fit their feature's type.
         seen: rows before sampling, at least n.
+        uniform: bool (n,), which rows are a uniform sample of all; the others are there because their stratum is rare. None
+            where all are.
     """
 
     features: pa.Table
@@ -166,6 +170,7 @@ class Rows:
     label: str | None = None
     misfits: Mapping[str, Misfits] = field(default_factory=dict)
     seen: int = 0
+    uniform: npt.NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         """Return n, the number of rows."""

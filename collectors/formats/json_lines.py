@@ -107,11 +107,21 @@ def _column(name: str, values: list[Any], where: str) -> tuple[pa.Array, dict[by
     items = _kinds([item for value in values for item in (value if isinstance(value, list) else [value])])
     if len(items) <= 1 or items == {"int", "float"}:
         item = _ARROW["float" if "float" in items else next(iter(items), "str")]
+        if (
+            "float" in items
+        ):  # Arrow refuses whole numbers that a float cannot hold exactly; here the nearest one will do
+            values = [_as_floats(value) for value in values]
         if "list" not in kinds:
             return pa.array(values, item), None
         lists = [value if value is None or isinstance(value, list) else [value] for value in values]
         return pa.array(lists, pa.list_(item)), None
     return pa.array([None if value is None else json_text(value) for value in values], pa.string()), _JSON_ORIGIN
+
+
+def _as_floats(value: Any) -> Any:
+    if isinstance(value, list):
+        return [float(item) for item in value]
+    return None if value is None else float(value)
 
 
 def json_text(value: Any) -> str:

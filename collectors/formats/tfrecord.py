@@ -28,7 +28,7 @@ def starts_tfrecord(head: bytes) -> bool:
     if len(head) < _LENGTH.size:
         return False
     _, crc = _LENGTH.unpack_from(head)
-    return bool(_masked_crc(head[:8]) == crc)
+    return bool(masked_crc(head[:8]) == crc)
 
 
 def blocks(stream: BinaryIO, where: str) -> Iterator[pa.Table]:
@@ -63,7 +63,7 @@ def iter_records(stream: BinaryIO, where: str) -> Iterator[bytes]:
         if len(head) < _LENGTH.size:
             raise InputError(f"{where}: cut off in record {number}; copy the file again")
         length, crc = _LENGTH.unpack(head)
-        if _masked_crc(head[:8]) != crc or length > _LONGEST_RECORD:
+        if masked_crc(head[:8]) != crc or length > _LONGEST_RECORD:
             raise InputError(
                 f"{where}: record {number} has a wrong checksum of its length; this is no TFRecord or is damaged"
             )
@@ -71,12 +71,13 @@ def iter_records(stream: BinaryIO, where: str) -> Iterator[bytes]:
         if len(body) < length + _CRC.size:
             raise InputError(f"{where}: cut off in record {number}; copy the file again")
         record = body[:length]
-        if _masked_crc(record) != _CRC.unpack_from(body, length)[0]:
+        if masked_crc(record) != _CRC.unpack_from(body, length)[0]:
             raise InputError(f"{where}: record {number} has a wrong checksum; the file is damaged")
         yield record
 
 
-def _masked_crc(data: bytes) -> int:
+def masked_crc(data: bytes) -> int:
+    """Return the checksum of some bytes as the framing has it."""
     crc = int(crc32c.crc32c(data))
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Final
 
+import numpy as np
 import pyarrow as pa
 
 from monitor.records import (
@@ -28,6 +30,22 @@ from monitor.records import (
 
 MISFITS = "misfits"
 """How many values of a row did not fit the type of their feature (they are in `untyped`)."""
+RATE = "rate"
+"""Share of requests that was captured before us, by something independent of the hash of the request id; in (0, 1]."""
+HASH_RATE = "hash_rate"
+"""The same, where it was applied to the very hash that our sampler uses; in (0, 1]. One of the two is always 1."""
+LATENCY = "latency_seconds"
+STATUS = "status"
+
+ORIGIN_FIELDS: Final = (
+    pa.field(RATE, pa.float64(), nullable=False),
+    pa.field(HASH_RATE, pa.float64(), nullable=False),
+)
+ANSWER_FIELDS: Final = (
+    pa.field(LATENCY, pa.float64()),
+    pa.field(STATUS, pa.string()),
+)
+_ONES: Final = {WEIGHT, RATE, HASH_RATE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +79,41 @@ class Decoded:
 
 
 def part_schema(kind: SpanKind, types: ColumnTypes) -> pa.Schema:
-    """Return the columns of decoded rows: those of a span but for hash and stratum, and `version` and `misfits`."""
+    """Return the columns of decoded rows: those of a span but for hash and stratum, and what only the collector needs.
+
+    That is `version`, `misfits`, `rate`, `hash_rate`, and of traffic `latency_seconds` and `status`.
+    """
     head = [
         pa.field(VERSION, pa.string(), nullable=False),
         pa.field(REQUEST_ID, pa.string(), nullable=False),
         pa.field(INSTANCE, pa.int64(), nullable=False),
         pa.field(EVENT_TIME, EVENT_TIME_TYPE, nullable=False),
         pa.field(WEIGHT, pa.float64(), nullable=False),
+        *ORIGIN_FIELDS,
     ]
     if kind is SpanKind.LABELS:
         return pa.schema([*head, *LABEL_FIELDS, pa.field(MISFITS, pa.int32())])
     features = [pa.field(FEATURE_PREFIX + name, feature.arrow()) for name, feature in sorted(types.items())]
     return pa.schema(
-        [*head, *PREDICTION_FIELDS, *LABEL_FIELDS, *features, UNTYPED_FIELD, pa.field(MISFITS, pa.int32())]
+        [
+            *head,
+            *ANSWER_FIELDS,
+            *PREDICTION_FIELDS,
+            *LABEL_FIELDS,
+            *features,
+            UNTYPED_FIELD,
+            pa.field(MISFITS, pa.int32()),
+        ]
     )
+
+
+def blank(field: pa.Field, size: int) -> pa.Array:
+    """Return what a column of `part_schema` holds where nothing is said: ones, zeros (misfits, instance) or nulls."""
+    if field.name in _ONES:
+        return pa.array(np.ones(size))
+    if field.name in (MISFITS, INSTANCE):
+        return pa.array(np.zeros(size, dtype=field.type.to_pandas_dtype()))
+    return pa.nulls(size, field.type)
 
 
 def joined(pieces: Iterable[tuple[int, Decoded]]) -> Decoded:

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.json
 
 from collectors.wire import times
-from collectors.wire.blocks import Decoded, Envelope, joined, part_schema
+from collectors.wire.blocks import Decoded, Envelope, blank, joined, part_schema
 from collectors.wire.parsing import parse_object
 from collectors.wire.rows import VERSION_BYTES, RowReader
 from monitor.clock import to_micros
@@ -161,7 +161,9 @@ class JsonDecoder:
                 raise _Refused  # a feature that only another model of this topic has
         size = len(rows[REQUEST_ID])
         schema = self._schemas[model]
-        return pa.table([rows.get(field.name, _blank(field, size)) for field in schema], schema=schema)
+        return pa.table(
+            [rows[field.name] if field.name in rows else blank(field, size) for field in schema], schema=schema
+        )
 
 
 def _union(envelope: Envelope) -> dict[str, FeatureType] | None:
@@ -317,7 +319,3 @@ def _moments(micros: npt.NDArray[np.int64]) -> pa.Array:
 
 def _filled(column: pa.Array, value: float) -> pa.Array:
     return pc.fill_null(column, pa.scalar(value, column.type)) if column.null_count else column
-
-
-def _blank(field: pa.Field, size: int) -> pa.Array:
-    return pa.array(np.zeros(size, dtype=np.int32)) if pa.types.is_int32(field.type) else pa.nulls(size, field.type)

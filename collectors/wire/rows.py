@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from collectors.dead_letter import Reason
 from collectors.wire import times
-from collectors.wire.blocks import MISFITS, Decoded, Envelope, part_schema
+from collectors.wire.blocks import HASH_RATE, MISFITS, RATE, Decoded, Envelope, part_schema
+from collectors.wire.flatten import flattened
 from collectors.wire.values import MISFIT, as_double, fit, json_text, missing
 from monitor.errors import InvalidRecord
 from monitor.records import (
@@ -72,6 +73,9 @@ class RowReader:
             EVENT_TIME: _event_time(record.get(EVENT_TIME), self._limits[model]),
             INSTANCE: _instance(record.get(INSTANCE)),
             WEIGHT: _weight(record.get(WEIGHT)),
+            RATE: 1.0,
+            HASH_RATE: 1.0,
+            MISFITS: 0,
             **_label(record.get(LABEL), required=not traffic),
         }
         if traffic:
@@ -93,7 +97,6 @@ class RowReader:
             columns = self._columns[model] = {name: [] for name in schema.names}
         for name, values in columns.items():
             values.append(row.get(name))
-        columns[MISFITS][-1] = row.get(MISFITS, 0)
         self._decoded += 1
 
 
@@ -185,9 +188,7 @@ def _features(features: object, types: ColumnTypes) -> dict[str, object]:
     row: dict[str, object] = {}
     apart: dict[str, object] = {}
     misfits = 0
-    for name, value in features.items():
-        if type(value) is dict or (type(value) is list and any(type(element) in (dict, list) for element in value)):
-            _refuse(Reason.NESTED_FEATURE)
+    for name, value in flattened(features).items():
         kind = types.get(name)
         fitted = MISFIT if kind is None else fit(value, kind)
         if fitted is not MISFIT:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from collectors.dead_letter import Reason
-from collectors.wire.blocks import MISFITS, Decoded, Envelope, part_schema
+from collectors.wire.blocks import MISFITS, Decoded, Envelope, blank, part_schema
 from collectors.wire.values import json_text, missing
 from monitor.clock import to_micros
 from monitor.config.settings import FileColumns
@@ -81,8 +81,8 @@ class TableDecoder:
             columns |= _number_or_text(table, self._columns.prediction, PREDICTION, PREDICTION_TEXT)
             columns |= self._features(table)
         schema = part_schema(self._kind, self._types)
-        blank = [columns.get(field.name, pa.nulls(table.num_rows, field.type)) for field in schema]
-        rows = pa.table(blank, names=schema.names).filter(pa.array(reasons.good)).cast(schema)
+        arrays = [columns[field.name] if field.name in columns else blank(field, table.num_rows) for field in schema]
+        rows = pa.table(arrays, names=schema.names).filter(pa.array(reasons.good)).cast(schema)
         return Decoded({self._model: rows} if rows.num_rows else {}, reasons.dead, rows.num_rows)
 
     def _check_names(self, table: pa.Table) -> None:

@@ -18,7 +18,7 @@ def command() -> None:
 @command.command("verify")
 @config_option
 def verify(*, config: Path) -> None:
-    r"""Check that nothing in the log was altered, removed or cut off; exit 0 when it is whole, 70 when not.
+    """Check that nothing in the log was altered, removed or cut off; exit 0 when it is whole, 70 when not.
 
     \b
     Example:

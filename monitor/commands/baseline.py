@@ -50,7 +50,7 @@ def create(
     activate: bool,
     roles: ColumnRoles,
 ) -> None:
-    r"""Make a baseline of MODEL.
+    """Make a baseline of MODEL.
 
     \b
     Examples:

@@ -10,7 +10,7 @@ import click
 @click.command("check-config")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), default=Path("driftline.yaml"))
 def command(*, file: Path) -> None:
-    r"""Check a settings file: exit 0 when it is right, 2 with one line for each thing that is wrong.
+    """Check a settings file: exit 0 when it is right, 2 with one line for each thing that is wrong.
 
     \b
     Examples:

@@ -13,7 +13,7 @@ from monitor.commands.options import config_option, log_option
 @config_option
 @log_option
 def command(*, config: Path, log_format: str) -> None:
-    r"""Read Kafka or files, sample, and commit spans.
+    """Read Kafka or files, sample, and commit spans.
 
     Any number of collectors may run; they share the topics' partitions as one consumer group, and every record is counted once.
 

@@ -37,12 +37,12 @@ def _addresses(_context: click.Context, _parameter: click.Parameter, text: str) 
     show_default=True,
     help="Folder for all files; those of an earlier demo are replaced.",
 )
-@click.option("--keep", is_flag=True, help="Leave broker, collector and monitor running until Ctrl-C.")
+@click.option("--keep", is_flag=True, help="Leave everything running until Ctrl-C.")
 def command(*, fast: bool, bootstrap_servers: Sequence[str], directory: Path, keep: bool) -> None:
     """Catch real drift in real flights.
 
-    Trains a model on the winter of 2013, replays spring and summer through Kafka with the model's predictions, and shows
-    what Driftline finds, and how it was found.
+    Trains a model on the winter of 2013, serves it as TensorFlow Serving would, asks it over HTTP about the flights of spring
+    and summer, through `driftline proxy` and Kafka, and shows what Driftline finds, and how it was found.
     """
     # Heavy imports stay inside, for the sake of `driftline --help`.
     from rich.console import Console

@@ -24,7 +24,7 @@ from monitor.commands.options import config_option
     help="A table, or a JSON object a line as `backtest` writes them.",
 )
 def command(*, model: str, config: Path, last: int | None, flagged: bool, format_: str) -> None:
-    r"""Show the judged windows of MODEL, oldest first, each in its newest revision.
+    """Show the judged windows of MODEL, oldest first, each in its newest revision.
 
     \b
     Examples:

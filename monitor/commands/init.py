@@ -13,7 +13,7 @@ from monitor.errors import ConfigError
 @click.command("init")
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False), default=Path())
 def command(*, directory: Path) -> None:
-    r"""Write a commented driftline.yaml into DIRECTORY, which is made if need be; an existing file is left alone.
+    """Write a commented driftline.yaml into DIRECTORY, which is made if need be; an existing file is left alone.
 
     \b
     Example:

@@ -13,7 +13,7 @@ from monitor.commands.options import config_option, log_option
 @config_option
 @log_option
 def command(*, config: Path, log_format: str) -> None:
-    r"""Close windows, profile and judge them.
+    """Close windows, profile and judge them.
 
     Any number of monitors may run; each model is looked after by one of them at a time.
 

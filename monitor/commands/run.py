@@ -13,7 +13,7 @@ from monitor.commands.options import config_option, log_option
 @config_option
 @log_option
 def command(*, config: Path, log_format: str) -> None:
-    r"""Collect and monitor in one process.
+    """Collect and monitor in one process.
 
     SIGTERM or Ctrl-C drains: what was read is committed, a window that is being judged is finished. SIGHUP reads the settings
     again, and keeps the old ones when the new file is bad.

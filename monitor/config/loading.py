@@ -161,7 +161,16 @@ def _anchored(settings: Settings, folder: Path) -> Settings:
         for name, model in settings.models.items()
     }
     spans = settings.spans.model_copy(update={"uri": _local(settings.spans.uri, folder)})
-    return settings.model_copy(update={"models": models, "spans": spans, "store": _store(settings.store, folder)})
+    kafka = settings.kafka and settings.kafka.model_copy(
+        update={
+            key: _local(path, folder)
+            for key in ("ssl_cafile", "ssl_certfile", "ssl_keyfile")
+            if (path := getattr(settings.kafka, key)) is not None
+        }
+    )
+    return settings.model_copy(
+        update={"models": models, "spans": spans, "kafka": kafka, "store": _store(settings.store, folder)}
+    )
 
 
 def _local(uri: str, folder: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
 
 from rich import box
 from rich.console import Console
@@ -35,10 +36,32 @@ def show(outcome: Outcome, console: Console) -> None:
 
 
 def identities_hold(outcome: Outcome) -> bool:
-    """Say whether every message that was sent was counted exactly once, and nothing was lost."""
-    counts = outcome.identities
-    balanced = all(counts[total] == sum(counts[part] for part in parts) for total, parts in _IDENTITIES)
-    return balanced and counts["messages"] == outcome.sent and counts["lost"] == 0
+    """Say whether every request that was answered was counted exactly once, all the way into the store, and nothing was lost."""
+    return outcome.identities["lost"] == 0 and all(
+        total == sum(parts.values()) for _, total, parts in _equations(outcome)
+    )
+
+
+def _equations(outcome: Outcome) -> Iterator[tuple[str, int, dict[str, int]]]:
+    """Yield what must be equal: the name of a number, the number, and the parts that it is the sum of."""
+    counts, sent = outcome.identities, outcome.sent
+    captured = sent.captured
+    yield "requests sent over HTTP", sent.asked, {"answered by the model server": sent.served}
+    yield (
+        "requests answered",
+        sent.answered,
+        {
+            "captured": captured.sent,
+            "sampled out": captured.sampled_out,
+            "dropped": captured.dropped,
+            "failed": captured.failed,
+        },
+    )
+    yield "messages in the store", counts["messages"], {"captured requests": captured.sent, "labels": sent.labels}
+    if captured.sent == sent.answered:
+        yield "records in the store", counts["records"], {"instances": sent.instances, "labels": sent.labels}
+    for total, parts in _IDENTITIES:
+        yield total, counts[total], {part.replace("_", " "): counts[part] for part in parts}
 
 
 def _windows(outcome: Outcome, console: Console) -> None:
@@ -102,13 +125,11 @@ def _quality(outcome: Outcome, console: Console) -> None:
 
 def _counts(outcome: Outcome, console: Console) -> None:
     counts = outcome.identities
-    console.print(f"[bold]Every request counted exactly once[/]  {outcome.sent:,} messages were sent.")
-    for total, parts in _IDENTITIES:
-        right = " + ".join(f"{counts[part]:,} {part.replace('_', ' ')}" for part in parts)
-        holds = counts[total] == sum(counts[part] for part in parts)
-        console.print(
-            f"  {'[green]✓[/]' if holds else '[red]✗[/]'} {counts[total]:,} {total} = {right}", highlight=False
-        )
+    console.print("[bold]Every request counted exactly once[/], from the client to the store")
+    for name, total, parts in _equations(outcome):
+        right = " + ".join(f"{count:,} {part}" for part, count in parts.items())
+        mark = "[green]✓[/]" if total == sum(parts.values()) else "[red]✗[/]"
+        console.print(f"  {mark} {total:,} {name} = {right}", highlight=False, soft_wrap=True)
     if counts["lost"]:
         console.print(f"  [red]✗[/] {counts['lost']:,} offsets were lost", highlight=False)
     console.print()
@@ -124,7 +145,7 @@ def _files(outcome: Outcome, console: Console) -> None:
         "models/": "the SavedModel",
         "train.parquet": "the training rows",
         "traffic.parquet": "the replayed rows",
-        "logs/": "what broker, collector and monitor said",
+        "logs/": "what broker, model server, proxy, collector and monitor said",
     }
     console.print(f"[bold]Files in {escape(str(shown))}[/]")
     for name, meaning in files.items():

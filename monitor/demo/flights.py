@@ -19,6 +19,7 @@ from monitor.records import EVENT_TIME, EVENT_TIME_TYPE, LABEL, REQUEST_ID
 
 MODEL = "flights"
 VERSION = "1"
+FLIGHT = "flight"
 LANDED_AT = "landed_at"
 CATEGORIES = ("carrier", "origin", "dest", "weekday")
 WEATHER = ("temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust", "precip", "pressure", "visib")
@@ -55,9 +56,10 @@ def data_folder() -> Path:
 def load(folder: Path) -> pa.Table:
     """Return all flights in order of scheduled departure.
 
-    Columns: request_id (unique), event_time (scheduled departure), landed_at (null where cancelled or diverted), label
-    (1 late, 0 not, null as landed_at), and FEATURES (strings for CATEGORIES, int64 or float64 for NUMBERS, null where the
-    weather is unknown).
+    Columns: flight (unique), request_id (the scheduled minute in UTC, as 2013-01-01T10:15Z: all flights of one minute are asked
+    about in one request), event_time (scheduled departure), landed_at (null where cancelled or diverted), label (1 late, 0
+    not, null as landed_at), and FEATURES (strings for CATEGORIES, int64 or float64 for NUMBERS, null where the weather is
+    unknown).
     """
     types = {name: pa.float64() for name in _MAYBE_UNKNOWN}
     options = csv.ConvertOptions(null_values=["NA"], column_types=types)
@@ -68,7 +70,7 @@ def load(folder: Path) -> pa.Table:
     # The file's own local columns repeat: they would clash in the join.
     joined = flights.join(weather, keys=["origin", "time_hour"], join_type="left outer").combine_chunks()
     table = _columns(joined)
-    return table.sort_by([(EVENT_TIME, "ascending"), (REQUEST_ID, "ascending")])
+    return table.sort_by([(EVENT_TIME, "ascending"), (FLIGHT, "ascending")])
 
 
 def between(flights: pa.Table, start: datetime, end: datetime) -> pa.Table:
@@ -83,7 +85,8 @@ def _columns(joined: pa.Table) -> pa.Table:
     minute = _integers(joined, "minute").astype("timedelta64[m]")
     event_time = joined.column("time_hour").to_numpy().astype("datetime64[us]") + minute
     columns: dict[str, Any] = {
-        REQUEST_ID: _request_ids(joined),
+        FLIGHT: _flights(joined),
+        REQUEST_ID: pa.array([f"{text}Z" for text in np.datetime_as_string(event_time, "m").tolist()]),
         EVENT_TIME: pa.array(event_time, pa.timestamp("us")).cast(EVENT_TIME_TYPE),
         LANDED_AT: _landed_at(joined, event_time),
         LABEL: pc.cast(pc.greater_equal(joined.column("arr_delay"), LATE_MINUTES), pa.int64()),
@@ -100,7 +103,7 @@ def _columns(joined: pa.Table) -> pa.Table:
     return pa.table(columns)
 
 
-def _request_ids(joined: pa.Table) -> pa.Array:
+def _flights(joined: pa.Table) -> pa.Array:
     names = ("year", "month", "day", "carrier", "flight", "origin", "sched_dep_time")
     rows = zip(*(joined.column(name).to_pylist() for name in names), strict=True)
     return pa.array(

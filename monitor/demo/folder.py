@@ -36,6 +36,11 @@ class DemoFolder:
         return self.root / "models" / MODEL / VERSION
 
     @property
+    def models(self) -> Path:
+        """The base path of the model: the folder of its versions."""
+        return self.model.parent
+
+    @property
     def training_rows(self) -> Path:
         """What the model was trained on, with its predictions."""
         return self.root / "train.parquet"
@@ -88,12 +93,12 @@ spans: {{uri: {json.dumps(f"file:{folder.root / 'spans'}")}}}
 kafka: {{bootstrap_servers: {json.dumps(list(bootstrap_servers))}, group_id: {json.dumps(group)}}}
 models:
   {MODEL}:
-    traffic: {{topic: {json.dumps(topics.traffic)}, format: json}}
+    traffic: {{topic: {json.dumps(topics.traffic)}, format: prediction_log}}     # as `driftline proxy` writes them
     labels: {{topic: {json.dumps(topics.labels)}, horizon: 24h}}
     windows:
       length: 1d
       allowed_lateness: 6h
-      idle_timeout: 5s
+      idle_timeout: 30s
       time: replay      # event time alone closes windows: the flights are of 2013
     detection:
       features:

@@ -1,22 +1,28 @@
 """The part of the demo in which baseline, replay, collector and monitor go on side by side. Changes with their order.
 
+The way of a request: client, proxy, model server; its copy: proxy, Kafka, collector, spans, monitor.
+
 The traffic waits in Kafka while the baseline is made: that takes as long as an import of TensorFlow, and the replay fits in.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from threading import Event
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from monitor.clock import Clock, Deadline
 from monitor.demo import flights, replay
+from monitor.demo.broker import free_port
+from monitor.demo.captured import Captured, captured, served
+from monitor.demo.client import fetch
 from monitor.demo.folder import DemoFolder
 from monitor.demo.processes import Child, child
 from monitor.demo.progress import Bar, Board
@@ -28,13 +34,79 @@ LOOK_SECONDS = 0.5
 """Time between two looks at children and store."""
 
 _STALL_SECONDS = 120.0
+_AHEAD_REQUESTS = 3_000
+"""About a third of what the proxy's buffer holds by default."""
+
+_ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
 
 
 def driftline(place: DemoFolder, name: str, *arguments: str) -> AbstractContextManager[Child]:
     """Run a `driftline` command on the run's settings, as a user would; its output goes to the log called `name`."""
     command = [sys.executable, "-m", "monitor.cli", *arguments, "--config", str(place.config)]
-    environment = {"PYTHONUNBUFFERED": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
-    return child(f"driftline {arguments[0]}", command, place.log(name), environment)
+    return child(f"driftline {arguments[0]}", command, place.log(name), _ENVIRONMENT)
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """The processes that answer requests; addresses are host:port."""
+
+    model: Child
+    proxy: Child
+    model_address: str
+    proxy_address: str
+    metrics_address: str
+
+    def ready(self) -> bool:
+        """Say whether the model can be asked, through the proxy."""
+        status = fetch(self.proxy_address, f"/v1/models/{flights.MODEL}")
+        return status is not None and b'"AVAILABLE"' in status
+
+
+@contextmanager
+def serving(place: DemoFolder, topics: replay.Topics) -> Iterator[Serving]:
+    """Run the model server, which waits for its model, and the proxy in front of it, until the block is left."""
+    model, proxy, metrics = (f"127.0.0.1:{free_port()}" for _ in range(3))
+    command = [sys.executable, "-m", "monitor.demo.server", "--model", str(place.models), "--listen", model]
+    arguments = (
+        *("--upstream", f"http://{model}", "--listen", proxy, "--topic", topics.traffic),
+        *("--metrics-listen", metrics, "--trust-event-time"),
+    )
+    with (
+        child("the model server", command, place.log("server"), _ENVIRONMENT) as server,
+        driftline(place, "proxy", "proxy", *arguments) as sidecar,
+    ):
+        yield Serving(server, sidecar, model, proxy, metrics)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What was sent, and what was counted on its way.
+
+    Attributes:
+        asked, answered: requests, as the client counts.
+        served: requests, as the model server counts.
+        captured: requests, as the proxy counts.
+        instances: flights in the requests.
+        labels: messages with labels.
+    """
+
+    asked: int
+    answered: int
+    served: int
+    captured: Captured
+    instances: int
+    labels: int
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """What came of the side-by-side part; `rows` are the replayed flights with the predictions that came back."""
+
+    collector: Child
+    documents: list[dict[str, Any]]
+    identities: dict[str, int]
+    sent: Sent
+    rows: pa.Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +116,14 @@ class Run:
     place: DemoFolder
     servers: Sequence[str]
     topics: replay.Topics
+    serving: Serving
     rows: pa.Table
     windows: int
     clock: Clock
     bars: Board
 
-    def follow(self, monitor: Child, stack: ExitStack) -> tuple[Child, list[dict[str, Any]], dict[str, int], int]:
-        """Return the collector, findings, counts and the number of messages sent, once every window is judged."""
+    def follow(self, monitor: Child, stack: ExitStack) -> Followed:
+        """Return what came of it, once every window is judged."""
         columns = (
             *("--timestamp-column", EVENT_TIME, "--id-column", REQUEST_ID),
             *("--prediction-column", PREDICTION, "--label-column", LABEL),
@@ -58,7 +131,7 @@ class Run:
         arguments = ("baseline", "create", flights.MODEL, "--data", str(self.place.training_rows), *columns)
         baseline_bar = self.bars.bar("Create the baseline from the training rows", 1)
         baseline = stack.enter_context(driftline(self.place, "baseline", *arguments))
-        sending = _Sending(self, self.bars, stack)
+        sending = _Sending(self, stack)
         while not baseline.finished():
             self._pause(monitor)
             sending.look()
@@ -67,7 +140,8 @@ class Run:
         ledger = Ledger.open(self.place.store, "default")
         stack.callback(ledger.close)
         self._await_windows(ledger, sending, (monitor, collector))
-        return collector, ledger.findings(flights.MODEL), ledger.identities(), sending.messages
+        rows = replay.scored(self.rows, sending.progress)
+        return Followed(collector, ledger.findings(flights.MODEL), ledger.identities(), sending.sent(), rows)
 
     def _await_windows(self, ledger: Ledger, sending: _Sending, children: Sequence[Child]) -> None:
         collected_bar = self.bars.bar("Collect into spans", sending.expected)
@@ -81,7 +155,7 @@ class Run:
             judged = sum(verdicts.values())
             collected_bar.update(collected, f"{collected:,} messages")
             judged_bar.update(judged, ", ".join(f"{n} {verdict.replace('_', ' ')}" for verdict, n in verdicts.items()))
-            if judged >= self.windows and collected >= sending.messages and sending.over:
+            if judged >= self.windows and sending.over and collected >= sending.messages:
                 break
             if (collected, judged) != seen:
                 seen, deadline = (collected, judged), Deadline.after(self.clock, _STALL_SECONDS)
@@ -94,7 +168,7 @@ class Run:
         judged_bar.finish(", ".join(f"{n} {verdict.replace('_', ' ')}" for verdict, n in verdicts.items()))
 
     def _pause(self, *children: Child) -> None:
-        for one in children:
+        for one in (self.serving.model, self.serving.proxy, *children):
             one.require_running()
         Event().wait(LOOK_SECONDS)
 
@@ -102,30 +176,69 @@ class Run:
 class _Sending:
     """The replay, in a thread of its own; `look` is called from the main thread and raises what went wrong."""
 
-    def __init__(self, run: Run, bars: Board, stack: ExitStack) -> None:
-        self.messages = 0
-        self.expected = run.rows.num_rows * 2 - run.rows.column(flights.LANDED_AT).null_count
-        self.over = False
-        self._clock = run.clock
-        self._began = run.clock.monotonic()
-        self._bar: Bar = bars.bar("Replay requests and labels in event time", self.expected)
-        cancelled = Event()
-        executor = stack.enter_context(ThreadPoolExecutor(1, "replay"))
-        stack.callback(cancelled.set)
-        self._future: Future[None] = executor.submit(
-            replay.replay, run.servers, run.topics, replay.messages(run.rows), self._sent, cancelled
+    def __init__(self, run: Run, stack: ExitStack) -> None:
+        requests, labels = (
+            replay.requests_in(run.rows),
+            run.rows.num_rows - run.rows.column(flights.LANDED_AT).null_count,
         )
+        self.progress = replay.Progress(np.full(run.rows.num_rows, np.nan))
+        self.expected = requests + labels
+        self.over = False
+        self._run = run
+        self._captured = Captured()
+        self._began = 0.0
+        self._stack = stack
+        self._bar: Bar = run.bars.bar("Ask the model, through the proxy, in event time", requests)
+        self._cancelled = Event()
+        self._executor = stack.enter_context(ThreadPoolExecutor(1, "replay"))
+        stack.callback(self._cancelled.set)
+        self._future: Future[None] | None = None
+
+    @property
+    def messages(self) -> int:
+        """How many messages Kafka has, as far as is known."""
+        return self._captured.sent + self.progress.labels
 
     def look(self) -> None:
-        """Move the bar on; raises TransientError when Kafka failed."""
+        """Begin when the model can be asked, and move the bar on; raises TransientError when something failed."""
         if self.over:
             return
-        self._bar.update(self.messages)
-        if self._future.done():
-            self._future.result()
+        if self._future is None:
+            if self._run.serving.ready():
+                self._begin()
+            return
+        progress = self.progress
+        self._bar.update(progress.answered, f"{progress.labels:,} labels")
+        if not self._future.done():
+            return
+        self._future.result()
+        # What the proxy has answered, it may still hold: the numbers are final when all of it has arrived, or was given up.
+        self._captured = captured(self._run.serving.metrics_address) or self._captured
+        if self._captured.settled >= progress.answered:
             self.over = True
-            rate = self.messages / max(self._clock.monotonic() - self._began, 1e-9)
-            self._bar.finish(f"{self.messages:,} messages, {rate:,.0f} a second")
+            rate = progress.answered / max(self._clock() - self._began, 1e-9)
+            self._bar.finish(f"{progress.answered:,} requests, {rate:,.0f} a second; {progress.labels:,} labels")
 
-    def _sent(self, count: int) -> None:
-        self.messages += count
+    def sent(self) -> Sent:
+        """Return the counts, once it is over."""
+        instances = int(np.count_nonzero(~np.isnan(self.progress.predictions)))
+        progress, counted = self.progress, served(self._run.serving.model_address) or 0
+        return Sent(progress.asked, progress.answered, counted, self._captured, instances, progress.labels)
+
+    def _begin(self) -> None:
+        run = self._run
+        self._began = self._clock()
+        sending = replay.Replay(run.servers, run.topics, run.serving.proxy_address, self._may_go_on, self._cancelled)
+        self._future = self._executor.submit(sending.run, replay.steps(run.rows), self.progress)
+
+    def _may_go_on(self) -> bool:
+        """Say whether the proxy has passed on nearly all that it answered.
+
+        It never makes a client wait, and drops copies when it holds too many; a client that is faster than anything in
+        production, and has no copy to spare, waits by itself.
+        """
+        counted = captured(self._run.serving.metrics_address)
+        return counted is None or self.progress.answered - counted.settled < _AHEAD_REQUESTS
+
+    def _clock(self) -> float:
+        return self._run.clock.monotonic()

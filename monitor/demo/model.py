@@ -59,7 +59,10 @@ def train(rows: pa.Table, folder: Path, on_epoch: Callable[[int], None]) -> None
     report = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, _logs: on_epoch(epoch + 1))
     model.fit(batches, epochs=EPOCHS, shuffle=False, verbose=0, callbacks=[report])
     signature = [{name: tf.TensorSpec((None,), _dtype(tf, name), name=name) for name in inputs}]
-    model.export(folder, input_signature=signature, verbose=False)
+    # A model server may be looking already: it must find a whole model, or none.
+    unfinished = folder.with_name(f".{folder.name}")
+    model.export(unfinished, input_signature=signature, verbose=False)
+    unfinished.rename(folder)
 
 
 def load(folder: Path) -> Callable[[pa.Table], npt.NDArray[np.float64]]:

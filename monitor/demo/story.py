@@ -1,7 +1,7 @@
 """What the demo does, from an empty folder to judged windows, with the commands a user would run.
 
-Changes with the order of the steps. What the order is for: TensorFlow takes ten to fifteen seconds to import, and three
-processes need it; so the monitor starts first, and the traffic waits in Kafka while the baseline is made.
+Changes with the order of the steps. What the order is for: TensorFlow takes ten to fifteen seconds to import, and four
+processes need it; so monitor and model server start first, and the traffic waits in Kafka while the baseline is made.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from monitor.clock import Clock
 from monitor.demo import broker, flights, folder, model, replay
 from monitor.demo.digest import Document
 from monitor.demo.folder import DemoFolder
-from monitor.demo.follow import LOOK_SECONDS, Run, driftline
+from monitor.demo.follow import LOOK_SECONDS, Run, Sent, Serving, driftline, serving
 from monitor.demo.processes import Child, interruptible
 from monitor.demo.progress import Board, board
 from monitor.records import EVENT_TIME, LABEL, PREDICTION, REQUEST_ID
@@ -72,7 +72,7 @@ class Outcome:
     Attributes:
         documents: findings of every judged window, in window order.
         identities: the store's counts.
-        sent: messages that were produced.
+        sent: what was sent, and counted on its way.
         rows: the replayed flights with predictions and labels.
     """
 
@@ -81,7 +81,7 @@ class Outcome:
     topics: replay.Topics
     documents: Sequence[Document]
     identities: Mapping[str, int]
-    sent: int
+    sent: Sent
     rows: pa.Table
     seconds: float
 
@@ -101,23 +101,31 @@ def tell(options: Options, console: Console, clock: Clock, show: Callable[[Outco
         with board(console, clock) as bars:
             servers, topics = _kafka(options, place, clock, bars, stack)
             monitor = stack.enter_context(driftline(place, "monitor", "monitor"))
+            answering = stack.enter_context(serving(place, topics))
             trained, rows = _train(options.plan, data, place, bars)
             parquet.write_table(trained.select(_SCORED), place.training_rows)
-            run = Run(place, servers, topics, rows, _days(rows, options.plan), clock, bars)
-            collector, documents, identities, sent = run.follow(monitor, stack)
+            run = Run(place, servers, topics, answering, rows, _days(rows, options.plan), clock, bars)
+            found = run.follow(monitor, stack)
+            parquet.write_table(found.rows.select(_SCORED), place.traffic_rows)
             if not options.keep:
-                collector.stop()
-                monitor.stop()
+                for one in (answering.proxy, answering.model, found.collector, monitor):
+                    one.stop()
         seconds = clock.monotonic() - began
-        outcome = Outcome(options.plan, place, topics, documents, identities, sent, rows, seconds)
+        outcome = Outcome(
+            options.plan, place, topics, found.documents, found.identities, found.sent, found.rows, seconds
+        )
         show(outcome)
         if options.keep:
-            _wait_for_interrupt(console, (collector, monitor))
+            _wait_for_interrupt(console, answering, (answering.model, answering.proxy, found.collector, monitor))
     return outcome
 
 
-def _wait_for_interrupt(console: Console, children: Sequence[Child]) -> None:
-    console.print("Broker, collector and monitor still run: Ctrl-C stops them.")
+def _wait_for_interrupt(console: Console, answering: Serving, children: Sequence[Child]) -> None:
+    console.print(
+        f"Broker, model server, collector and monitor still run, and the proxy at http://{answering.proxy_address}: "
+        "Ctrl-C stops them.",
+        highlight=False,
+    )
     with suppress(KeyboardInterrupt):
         while True:
             for one in children:
@@ -143,22 +151,21 @@ def _kafka(
 
 
 def _train(plan: Plan, data: Path, place: DemoFolder, bars: Board) -> tuple[pa.Table, pa.Table]:
-    """Return the training rows and the rows to replay, both with predictions."""
+    """Return the training rows with predictions, and the rows to ask about."""
     bar = bars.bar("Read the flights of 2013", 1)
     everything = flights.load(data)
     train = flights.between(everything, plan.train_start, plan.train_end)
     rows = flights.between(everything, plan.start, plan.replay_end)
-    bar.finish(f"{train.num_rows:,} to train on, {rows.num_rows:,} to replay")
+    bar.finish(f"{train.num_rows:,} to train on, {rows.num_rows:,} to ask about")
     bar = bars.bar("Import TensorFlow", 1)
     model.prepare()
-    bar.finish("the monitor, started already, does the same")
+    bar.finish("monitor and model server, started already, do the same")
     bar = bars.bar("Train the model on January and February", model.EPOCHS)
     model.train(train, place.model, bar.update)
     score = model.load(place.model)
-    scored = tuple(part.append_column(PREDICTION, pa.array(score(part))) for part in (train, rows))
-    parquet.write_table(scored[1].select(_SCORED), place.traffic_rows)
-    bar.finish("Keras, exported as a SavedModel, which made all predictions")
-    return scored
+    trained = train.append_column(PREDICTION, pa.array(score(train)))
+    bar.finish("Keras, exported as a SavedModel")
+    return trained, rows
 
 
 def _days(rows: pa.Table, plan: Plan) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from collectors.privacy import Privacy
 from monitor.clock import from_micros, rfc3339
 from monitor.config.settings import ModelSettings
 from monitor.cuts import SpanStorage
@@ -34,10 +35,14 @@ class NewBaseline:
 def baseline_from_files(reference: ReferenceFiles, settings: ModelSettings) -> NewBaseline:
     """Return a baseline of the rows of `reference`, as `check` would make it for windows of the model's length.
 
+    The model's privacy settings are applied to them, so that they are what a collector would have stored.
+
     Raises:
         InputError: the files cannot be read, hold no rows, or lack a named column.
     """
-    read = read_reference(reference)
+    roles, privacy = reference.roles, Privacy(settings.privacy)
+    no_features = roles.aside() | {name for name in (roles.prediction, roles.label) if name is not None}
+    read = read_reference(reference, lambda table: privacy.treat_training(table, no_features))
     length = block_length(read.rows.event_times, settings.windows.length)
     baseline = create_baseline(read.rows, schema=read.schema, block_length=length)
     return NewBaseline(baseline, _provenance(read.rows, read.schema) | {"source": reference.uri, "kind": "files"})

@@ -6,7 +6,7 @@ comparison do.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -76,8 +76,12 @@ class ReferenceRows:
     columns: frozenset[str]
 
 
-def read_reference(reference: ReferenceFiles) -> ReferenceRows:
+def read_reference(reference: ReferenceFiles, treat: Callable[[pa.Table], pa.Table] | None = None) -> ReferenceRows:
     """Return the rows of a reference, typed as its schema says; only the weight, where one is named, must be there.
+
+    Args:
+        reference: where they are.
+        treat: what is done to the table before its columns are typed, if anything.
 
     Raises:
         InputError: the files, columns or schema cannot be used, or there are no rows.
@@ -92,7 +96,7 @@ def read_reference(reference: ReferenceFiles) -> ReferenceRows:
         raise InputError(f"{reference.uri}: the reference holds no rows; give the rows the model was trained on")
     roles = reference.roles.optional(table, ("timestamp", "prediction", "label", "id"))
     with about(reference.uri):
-        rows = rows_from_table(table, roles, types)
+        rows = rows_from_table(table if treat is None else treat(table), roles, types)
     return ReferenceRows(rows, schema, frozenset(table.column_names))
 
 

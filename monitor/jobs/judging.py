@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from monitor.compare.findings import Finding, Kind, Outcome, Verdict, WindowFindings
 from monitor.compare.judge import judge
 from monitor.config.loading import configuration_hash
-from monitor.config.settings import ModelSettings
+from monitor.config.settings import FloorSettings, ModelSettings
 from monitor.cuts import SpanStorage
 from monitor.errors import TransientError
 from monitor.profile.baseline import Baseline
@@ -72,6 +72,7 @@ class Judge:
             self.storage,
             baseline.column_types,
             max_rows=settings.sampling.max_rows_per_window,
+            floors=settings.sampling.floors,
             prediction=baseline.prediction,
             label=baseline.label,
         )
@@ -97,6 +98,7 @@ def read_rows(
     max_rows: int,
     prediction: str | None,
     label: str | None,
+    floors: Sequence[FloorSettings] = (),
 ) -> Rows:
     """Return the rows of a window's spans in canonical order; raises TransientError when a file cannot be read."""
     theta = min((span.theta for span in pending.spans), default=_KEEP_ALL)
@@ -106,6 +108,8 @@ def read_rows(
         theta=theta,
         max_rows=max_rows,
         seen=pending.rows_seen,
+        strata=pending.strata,
+        floors=floors,
         prediction=prediction,
         label=label,
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from monitor.profile import tfdv
 from monitor.profile.baseline import Baseline, cluster_numbers, effective_blocks, effective_rows
@@ -100,9 +101,18 @@ def build_profile(rows: Rows, baseline: Baseline) -> Profile:
     A feature whose column has another kind of type than the baseline's (numbers against text) is not counted: the schema's
     anomaly says so.
     """
-    # TFDV cannot compare weighted statistics with plain ones, so the baseline decides; rows without weights weigh 1.
-    weights = (np.ones(len(rows)) if rows.weights is None else rows.weights) if baseline.weighted else None
-    return count_rows(rows, baseline, tfdv.statistics(rows.features, weights))
+    return count_rows(rows, baseline, _statistics(rows, weighted=baseline.weighted))
+
+
+def _statistics(rows: Rows, *, weighted: bool) -> bytes:
+    """Return TFDV's statistics; it cannot compare weighted ones with plain ones, so the baseline decides."""
+    if weighted:
+        return tfdv.statistics(rows.features, np.ones(len(rows)) if rows.weights is None else rows.weights)
+    features = rows.features
+    if rows.uniform is not None and rows.uniform.any():
+        # Without weights, rows that are there only because they are rare would look like drift.
+        features = features.filter(pa.array(rows.uniform))
+    return tfdv.statistics(features)
 
 
 def count_rows(rows: Rows, baseline: Baseline, statistics: bytes = b"") -> Profile:

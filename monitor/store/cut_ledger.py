@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections import defaultdict
 from collections.abc import Sequence
@@ -87,8 +88,9 @@ class SqlCutLedger:
         with self._database.write() as connection:
             closed_until = self._lock_streams(connection, sorted({count.key.model for count in cut.counts}))
             self._advance(connection, cut)
-            if not cut.messages and not cut.lost:
+            if not cut.messages and not cut.lost and not cut.replayed:
                 return
+            self._take_back(connection, cut, now)
             counts = _resolve_late(cut.counts, closed_until)
             late = self._seal(connection, cut, closed_until, now)
             self._insert_counts(connection, cut, counts, late, now)
@@ -249,7 +251,7 @@ class SqlCutLedger:
                 committed_at=micros(now),
                 messages=cut.messages,
                 decoded=cut.decoded,
-                dead_lettered=len(cut.dead_letters),
+                dead_lettered=len(cut.dead_letters) - len(cut.replayed),
                 records=records,
                 sampled_out=sampled_out,
                 kept=kept,
@@ -268,12 +270,33 @@ class SqlCutLedger:
                         "version": count.key.version,
                         "window_start": micros(count.key.window.start),
                         "window_end": micros(count.key.window.end),
+                        "stratum": count.stratum,
                         "records": count.records,
                         "sampled_out": count.sampled_out,
                     }
                     for count in counts
                 ],
             )
+
+    def _take_back(self, connection: Connection, cut: Cut, now: datetime) -> None:
+        """Mark the dead letters that this cut makes records of; each is one only once."""
+        letters = t.dead_letters.c
+        for partition, offset in sorted(cut.replayed):
+            changed = connection.execute(
+                update(t.dead_letters)
+                .where(
+                    letters.team == self._team,
+                    letters.source == partition.source,
+                    letters.number == partition.number,
+                    letters.offset == offset,
+                    letters.replayed_at.is_(None),
+                )
+                .values(replayed_at=micros(now), content=None, headers=None)
+            ).rowcount
+            if changed != 1:
+                raise StaleClaim(
+                    f"{partition.name}/{partition.number}/{offset} was replayed by somebody else meanwhile"
+                )
 
     def _insert_dead_letters(self, connection: Connection, cut: Cut, now: datetime) -> None:
         where = [(letter.partition, letter) for letter in cut.dead_letters]
@@ -291,6 +314,9 @@ class SqlCutLedger:
                         "digest": letter.digest,
                         "size_bytes": letter.size_bytes,
                         "recorded_at": micros(now),
+                        "content": letter.content,
+                        "headers": encode_headers(letter.headers),
+                        "forwarded": False,
                     }
                     for partition, letter in where
                 ],
@@ -318,20 +344,31 @@ def decode_types(document: str) -> ColumnTypes:
     return {name: FeatureType(ValueType(value), multi) for name, (value, multi) in json.loads(document).items()}
 
 
+def encode_headers(headers: Sequence[tuple[str, bytes]]) -> str | None:
+    """Return message headers as the JSON text that the dead letters' table holds; None for none."""
+    return json.dumps([[name, base64.b64encode(value).decode()] for name, value in headers]) if headers else None
+
+
+def decode_headers(document: str | None) -> list[tuple[str, bytes]]:
+    """Read `encode_headers`."""
+    return [(name, base64.b64decode(value)) for name, value in json.loads(document)] if document else []
+
+
 def _check_messages(cut: Cut) -> None:
     dead = len(cut.dead_letters)
-    if cut.messages != cut.decoded + dead:
-        raise InvariantBroken(f"cut {cut.cut_id}: {cut.messages} messages, but {cut.decoded} + {dead} accounted for")
+    read = cut.messages + len(cut.replayed)
+    if read != cut.decoded + dead:
+        raise InvariantBroken(f"cut {cut.cut_id}: {read} messages, but {cut.decoded} + {dead} accounted for")
 
 
 def _resolve_late(counts: Sequence[Count], closed_until: dict[str, int]) -> list[Count]:
     """Rename traffic of closed windows to late, and add up counts that then share a key."""
-    totals: dict[tuple[SpanKind, WindowKey], list[int]] = defaultdict(lambda: [0, 0])
+    totals: dict[tuple[SpanKind, WindowKey, str], list[int]] = defaultdict(lambda: [0, 0])
     for count in counts:
         end = micros(count.key.window.end)
         frontier = closed_until.get(count.key.model)
         late = count.kind is SpanKind.TRAFFIC and frontier is not None and end is not None and end <= frontier
-        total = totals[SpanKind.LATE if late else count.kind, count.key]
+        total = totals[SpanKind.LATE if late else count.kind, count.key, count.stratum]
         total[0] += count.records
         total[1] += count.sampled_out
-    return [Count(kind, key, records, dropped) for (kind, key), (records, dropped) in totals.items()]
+    return [Count(kind, key, records, dropped, stratum) for (kind, key, stratum), (records, dropped) in totals.items()]

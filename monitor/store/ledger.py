@@ -15,6 +15,7 @@ from monitor.store import tables as t
 from monitor.store.baseline_ledger import SqlBaselines
 from monitor.store.cut_ledger import SqlCutLedger
 from monitor.store.database import Database, moment
+from monitor.store.dead_letter_ledger import SqlDeadLetters
 from monitor.store.leases import SqlLeases
 from monitor.store.verdict_ledger import SqlVerdicts, is_newest, newest_revisions
 from monitor.store.window_ledger import SqlWindowLedger
@@ -31,6 +32,7 @@ class Ledger:
     verdicts: SqlVerdicts
     baselines: SqlBaselines
     leases: SqlLeases
+    dead_letters: SqlDeadLetters
 
     @classmethod
     def open(cls, url: str, team: str) -> Ledger:
@@ -44,11 +46,17 @@ class Ledger:
             SqlVerdicts(database, team),
             SqlBaselines(database, team),
             SqlLeases(database, team),
+            SqlDeadLetters(database, team),
         )
 
     def close(self) -> None:
         """Close all connections."""
         self.database.close()
+
+    def answers(self) -> bool:
+        """Say whether the database answers: true, or a TransientError."""
+        with self.database.read() as connection:
+            return bool(connection.execute(select(1)).scalar_one())
 
     def findings(self, model: str) -> list[dict[str, Any]]:
         """Return the newest findings object of every judged window, in window order."""

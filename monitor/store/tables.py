@@ -101,6 +101,12 @@ dead_letters = Table(
     Column("digest", String(64), nullable=False),
     _number("size_bytes"),
     _time("recorded_at"),
+    Column("content", LargeBinary),
+    Column("headers", Text),
+    Column("forwarded", Boolean, nullable=False),
+    _time("replayed_at", nullable=True),
+    Column("replayed_to", Text),
+    Index("dead_letters_by_state", "team", "forwarded"),
 )
 
 spans = Table(
@@ -137,6 +143,7 @@ window_counts = Table(
     _key("model"),
     _key("version"),
     Column("window_start", BigInteger, primary_key=True, autoincrement=False),
+    _key("stratum"),
     _time("window_end"),
     Column("team", String(512), nullable=False),
     _number("records"),

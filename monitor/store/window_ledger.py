@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -35,12 +35,16 @@ class SpanRef:
 
 @dataclass(frozen=True, slots=True)
 class PendingWindow:
-    """A closed window with spans that no revision holds yet; `revision` is the one to make."""
+    """A closed window with spans that no revision holds yet; `revision` is the one to make.
+
+    `strata` says how many records were seen of each stratum; empty where that is not known, as for several windows in one.
+    """
 
     key: WindowKey
     revision: int
     spans: Sequence[SpanRef]
     rows_seen: int
+    strata: Mapping[str, int] = field(default_factory=dict)
 
 
 class SqlWindowLedger:
@@ -143,7 +147,8 @@ class SqlWindowLedger:
             ).one_or_none()
             start, end = micros(key.window.start) or 0, micros(key.window.end) or 0
             found = self._pending(connection, key.model, key.version, start, end, row)
-        return PendingWindow(key, found.revision - 1, [s for s in found.spans if s.included], found.rows_seen)
+        included = [span for span in found.spans if span.included]
+        return PendingWindow(key, found.revision - 1, included, found.rows_seen, found.strata)
 
     def closed_spans(
         self, model: str, version: str | None, since: datetime | None, until: datetime | None
@@ -237,17 +242,22 @@ class SqlWindowLedger:
             )
         ]
         counted = t.window_counts.c
-        seen = connection.execute(
-            select(func.coalesce(func.sum(counted.records), 0)).where(
-                counted.team == self._team,
-                counted.model == model,
-                counted.version == version,
-                counted.window_start == start,
-                counted.kind.in_(_TRAFFIC),
+        strata = {
+            row.stratum: int(row.seen)
+            for row in connection.execute(
+                select(counted.stratum, func.sum(counted.records).label("seen"))
+                .where(
+                    counted.team == self._team,
+                    counted.model == model,
+                    counted.version == version,
+                    counted.window_start == start,
+                    counted.kind.in_(_TRAFFIC),
+                )
+                .group_by(counted.stratum)
             )
-        ).scalar_one()
+        }
         key = WindowKey(model, version, Window(from_micros(start), from_micros(end)))
-        return PendingWindow(key, (window.revision if window else 0) + 1, spans, int(seen))
+        return PendingWindow(key, (window.revision if window else 0) + 1, spans, sum(strata.values()), strata)
 
     def _same_version(self, table: Any, key: WindowKey) -> ColumnElement[bool]:
         return and_(table.c.team == self._team, table.c.model == key.model, table.c.version == key.version)

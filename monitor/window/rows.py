@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from monitor import records as r
+from monitor.config.settings import FloorSettings
 from monitor.records import ColumnTypes, FeatureType, Misfits, Rows, ValueType
 from monitor.window.conform import Origin, conform, readable_json
+from monitor.window.sampling import last_cut
+from monitor.window.strata import Floors
 
 _GUESSES = tuple(FeatureType(value, multi) for multi in (False, True) for value in ValueType)
 
@@ -25,26 +29,38 @@ def rows_of_window(
     theta: int,
     max_rows: int,
     seen: int,
+    strata: Mapping[str, int] = MappingProxyType({}),
+    floors: Sequence[FloorSettings] = (),
     prediction: str | None = None,
     label: str | None = None,
 ) -> Rows:
     """Return the rows of a window, the same for any way in which its records were spread over spans.
 
-    Kept are the rows whose hash is below `theta`, the smallest of the spans, and below the (`max_rows` + 1)-th smallest hash.
-    Every collector kept at least these, because it lowers its theta only where that many rows are known below it.
+    Kept are the rows whose hash is below `theta`, the smallest of the spans, and below the (`max_rows` + 1)-th smallest hash, and
+    what `floors` ask for beyond; see `monitor.window.sampling`. Every collector kept at least these.
 
     Args:
-        spans: tables with `records.traffic_schema` of some types, which may differ from span to span.
+        spans: tables with `records.traffic_schema` of some types, which may differ from span to span, and perhaps `hash_rate`.
         types: types that the features shall have; a feature without one takes the simplest type that fits all its values.
         theta: see above; 2**64 keeps all.
         max_rows: see above.
         seen: records before sampling.
+        strata: the same by stratum, where it is known.
+        floors: the model's; they need `strata`.
         prediction: name that the prediction column gets; without it the prediction is called "prediction".
         label: name that the label column gets, where any row has a label; without it the label is called "label".
     """
     hashes = _concat([span.column(r.HASH) for span in spans], pa.uint64()).to_numpy(zero_copy_only=False)
-    kept = _kept(hashes, theta, max_rows)
-    order = _canonical_order(spans, hashes, kept)
+    cut = last_cut(
+        hashes,
+        _strata(spans) if floors and strata else None,
+        _rates(spans),
+        theta=theta,
+        max_rows=max_rows,
+        floors=Floors(floors),
+        seen=strata,
+    )
+    order = _canonical_order(spans, hashes, np.flatnonzero(cut.kept))
     take = pa.array(order, pa.int64())
     columns, misfits = _features(spans, types, take)
     output = _either(spans, (r.PREDICTION, r.PREDICTION_TEXT, r.PREDICTION_JSON), take)
@@ -53,26 +69,35 @@ def rows_of_window(
         columns[prediction or r.PREDICTION] = output
     if truth is not None:
         columns[label or r.LABEL] = truth
-    weights = _concat([span.column(r.WEIGHT) for span in spans], pa.float64()).take(take).to_numpy()
+    weights = (
+        _concat([span.column(r.WEIGHT) for span in spans], pa.float64()).take(take).to_numpy() * cut.factors[order]
+    )
+    weighted = len(weights) > 0 and bool(np.any(weights != weights[0]))
+    uniform = cut.uniform[order]
     times = _concat([span.column(r.EVENT_TIME) for span in spans], r.EVENT_TIME_TYPE).take(take)
     return Rows(
         features=pa.table(columns),
-        weights=None if np.all(weights == 1.0) else np.asarray(weights, dtype=np.float64),
+        weights=np.asarray(weights, dtype=np.float64) if weighted else None,
         clusters=hashes[order],
         event_times=np.asarray(pc.cast(times, pa.int64()).to_numpy(), dtype=np.int64),
         prediction=None if output is None else prediction or r.PREDICTION,
         label=None if truth is None else label or r.LABEL,
         misfits=misfits,
         seen=seen,
+        uniform=uniform if weighted and not uniform.all() else None,
     )
 
 
-def _kept(hashes: npt.NDArray[np.uint64], theta: int, max_rows: int) -> npt.NDArray[np.int64]:
-    below = np.arange(len(hashes)) if theta >= 2**64 else np.flatnonzero(hashes < np.uint64(theta))
-    if len(below) > max_rows:
-        limit = np.partition(hashes[below], max_rows)[max_rows]
-        below = below[hashes[below] < limit]
-    return below
+def _strata(spans: Sequence[pa.Table]) -> tuple[npt.NDArray[np.int64], list[str]]:
+    encoded = _concat([span.column(r.STRATUM) for span in spans], pa.string()).dictionary_encode()
+    return np.asarray(encoded.indices.to_numpy(), dtype=np.int64), encoded.dictionary.to_pylist()
+
+
+def _rates(spans: Sequence[pa.Table]) -> npt.NDArray[np.float64] | None:
+    if not any(r.HASH_RATE in span.column_names for span in spans):
+        return None
+    rates = _concat([_column(span, r.HASH_RATE) for span in spans], pa.float64())
+    return np.asarray(pc.fill_null(rates, 1.0).to_numpy(), dtype=np.float64)
 
 
 def _canonical_order(

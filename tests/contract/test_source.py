@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,6 +20,10 @@ from monitor.clock import Deadline, SystemClock
 from monitor.config.settings import KafkaSettings, ModelSettings, StreamSettings
 from monitor.cuts import Claim, Lost, Partition
 from monitor.records import SpanKind
+
+if TYPE_CHECKING:
+    from collectors.kafka import KafkaSource
+    from collectors.librdkafka import LibrdkafkaSource
 
 SECONDS = 40.0
 
@@ -63,12 +68,22 @@ def files(tmp_path: Path) -> Harness:
     return Harness(source, append)
 
 
-def _broker(address: str) -> Iterator[Harness]:
+def _source(driver: str) -> type[KafkaSource | LibrdkafkaSource]:
+    if driver == "kafka-python":
+        from collectors.kafka import KafkaSource
+
+        return KafkaSource
+    pytest.importorskip("confluent_kafka", reason="driftline[librdkafka] is not installed")
+    from collectors.librdkafka import LibrdkafkaSource
+
+    return LibrdkafkaSource
+
+
+def _broker(address: str, driver: str = "kafka-python") -> Iterator[Harness]:
     from kafka import KafkaAdminClient, KafkaProducer
     from kafka.admin import NewTopic
 
-    from collectors.kafka import KafkaSource
-
+    opens = _source(driver)
     topic = f"t-{uuid.uuid4().hex}"
     settings = KafkaSettings(bootstrap_servers=[address], group_id=topic)
     admin = KafkaAdminClient(bootstrap_servers=address)
@@ -83,7 +98,7 @@ def _broker(address: str) -> Iterator[Harness]:
 
     @contextmanager
     def source() -> Iterator[Source]:
-        opened = KafkaSource(settings, [topic], SystemClock(), session_timeout_seconds=6.0)
+        opened = opens(settings, [topic], SystemClock(), session_timeout_seconds=6.0)
         try:
             yield opened
         finally:
@@ -103,7 +118,25 @@ def kafka(kafka_bootstrap: str) -> Iterator[Harness]:
     yield from _broker(kafka_bootstrap)
 
 
-@pytest.fixture(params=["memory", "files", "tansu", pytest.param("kafka", marks=pytest.mark.kafka)])
+@pytest.fixture
+def tansu_librdkafka(embedded_broker: str) -> Iterator[Harness]:
+    yield from _broker(embedded_broker, "librdkafka")
+
+
+@pytest.fixture
+def kafka_librdkafka(kafka_bootstrap: str) -> Iterator[Harness]:
+    yield from _broker(kafka_bootstrap, "librdkafka")
+
+
+BROKERS = [
+    "tansu",
+    "tansu_librdkafka",
+    pytest.param("kafka", marks=pytest.mark.kafka),
+    pytest.param("kafka_librdkafka", marks=pytest.mark.kafka),
+]
+
+
+@pytest.fixture(params=["memory", "files", *BROKERS])
 def harness(request: pytest.FixtureRequest) -> Harness:
     found: Harness = request.getfixturevalue(request.param)
     for number in (0, 1):
@@ -233,7 +266,7 @@ def test_a_hint_of_what_is_committed_never_fails(harness: Harness) -> None:
         reader.turn()
 
 
-@pytest.mark.parametrize("name", ["tansu", pytest.param("kafka", marks=pytest.mark.kafka)])
+@pytest.mark.parametrize("name", BROKERS)
 def test_members_of_a_group_share_the_partitions_and_hear_before_they_go(
     name: str, request: pytest.FixtureRequest
 ) -> None:
@@ -261,17 +294,16 @@ def test_members_of_a_group_share_the_partitions_and_hear_before_they_go(
             } == {0, 1}
 
 
+@pytest.mark.parametrize("driver", ["kafka-python", "librdkafka"])
 @pytest.mark.parametrize("name", ["tansu", pytest.param("kafka", marks=pytest.mark.kafka)])
-def test_a_topic_that_does_not_exist_yet_is_waited_for(name: str, request: pytest.FixtureRequest) -> None:
+def test_a_topic_that_does_not_exist_yet_is_waited_for(name: str, driver: str, request: pytest.FixtureRequest) -> None:
     from kafka import KafkaAdminClient
     from kafka.admin import NewTopic
 
-    from collectors.kafka import KafkaSource
-
     address = str(request.getfixturevalue({"tansu": "embedded_broker", "kafka": "kafka_bootstrap"}[name]))
     topic = f"late-{uuid.uuid4().hex}"
-    source = KafkaSource(KafkaSettings(bootstrap_servers=[address], group_id=topic), [topic], SystemClock(),
-                         session_timeout_seconds=6.0)  # fmt: skip
+    settings = KafkaSettings(bootstrap_servers=[address], group_id=topic)
+    source = _source(driver)(settings, [topic], SystemClock(), session_timeout_seconds=6.0)
     try:
         reader = Reader(source)
         assert list(source.discover()) == []
@@ -285,11 +317,13 @@ def test_a_topic_that_does_not_exist_yet_is_waited_for(name: str, request: pytes
 
 
 @pytest.mark.kafka
+@pytest.mark.parametrize("name", ["kafka", "kafka_librdkafka"])
 def test_deleted_records_of_kafka_are_lost_and_reading_goes_on_at_the_oldest(
-    kafka: Harness, kafka_bootstrap: str
+    name: str, kafka_bootstrap: str, request: pytest.FixtureRequest
 ) -> None:
     from kafka import KafkaAdminClient, TopicPartition
 
+    kafka: Harness = request.getfixturevalue(name)
     for number in (0, 1):
         kafka.append(number, [message(number, index) for index in range(5)])
     with kafka.open() as source:
@@ -307,11 +341,13 @@ def test_deleted_records_of_kafka_are_lost_and_reading_goes_on_at_the_oldest(
 
 
 @pytest.mark.kafka
+@pytest.mark.parametrize("name", ["kafka", "kafka_librdkafka"])
 def test_kafka_s_aborted_and_open_transactions_are_not_read_and_their_markers_are_passed(
-    kafka: Harness, kafka_bootstrap: str
+    name: str, kafka_bootstrap: str, request: pytest.FixtureRequest
 ) -> None:
     from kafka import KafkaProducer
 
+    kafka: Harness = request.getfixturevalue(name)
     with kafka.open() as source:
         reader = Reader(source)
         reader.until(lambda: len(reader.positions) == 2)
@@ -339,3 +375,38 @@ def test_kafka_s_aborted_and_open_transactions_are_not_read_and_their_markers_ar
         reader.read_to_end()
         producer.close()
     assert reader.values()[0] == [b"committed", b"open"]
+
+
+@pytest.mark.parametrize("name", ["embedded_broker", pytest.param("kafka_bootstrap", marks=pytest.mark.kafka)])
+def test_both_drivers_mean_the_same_partitions_and_headers(name: str, request: pytest.FixtureRequest) -> None:
+    from kafka import KafkaAdminClient, KafkaProducer
+    from kafka.admin import NewTopic
+
+    address, topic = str(request.getfixturevalue(name)), f"t-{uuid.uuid4().hex}"
+    admin = KafkaAdminClient(bootstrap_servers=address)
+    admin.create_topics([NewTopic(topic, 2, 1)])
+    admin.close()
+    producer = KafkaProducer(bootstrap_servers=address)
+    stamp = int(SystemClock().now().timestamp() * 1000)
+    producer.send(topic, b"with", headers=[("id", b"1"), ("id", b"2")], partition=0, timestamp_ms=stamp)
+    producer.send(topic, b"without", partition=1, timestamp_ms=stamp + 1)
+    producer.flush()
+    producer.close()
+    seen = []
+    for driver in ("kafka-python", "librdkafka"):
+        settings = KafkaSettings(bootstrap_servers=[address], group_id=f"{topic}-{driver}")
+        source = _source(driver)(settings, [topic], SystemClock(), with_headers=[topic], session_timeout_seconds=6.0)
+        try:
+            reader = Reader(source)
+            reader.read_to_end()
+        finally:
+            source.close()
+        seen.append(
+            {
+                (each.partition, tuple(each.values), tuple(map(tuple, each.headers)), tuple(each.timestamps.tolist()))
+                for each in reader.blocks
+                if each.timestamps is not None
+            }
+        )
+    assert seen[0] == seen[1]
+    assert len(seen[0]) == 2

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy import text
 
 from monitor.config.settings import WindowSettings
-from monitor.cuts import Partition
+from monitor.cuts import Cut, Partition
 from monitor.errors import InputError, StaleClaim
 from monitor.records import FeatureType, ValueType
 from monitor.store.leases import Lease
@@ -125,6 +126,23 @@ def test_a_window_whose_rows_were_all_sampled_out_is_still_judged(ledger: Ledger
     advance(ledger)
     (due,) = pending(ledger)
     assert (due.key, due.spans, due.rows_seen) == (key(5), [], 9)
+
+
+def test_what_was_seen_is_told_by_stratum_late_rows_included(ledger: Ledger) -> None:
+    def cut(rows: int, errors: int) -> Cut:
+        made = hand.cut([(key(5), rows), (key(3), 1)], sampled_out=errors)
+        (first, second) = made.counts
+        mine = replace(first, records=rows, sampled_out=0), replace(first, records=errors, stratum="status=error")
+        return replace(made, counts=[*mine, second])
+
+    hand = Hand.on(ledger.cuts)
+    hand.commit(cut(10, 2))
+    advance(ledger)
+    (due,) = pending(ledger)
+    assert (due.rows_seen, due.strata) == (12, {"": 10, "status=error": 2})
+    ledger.verdicts.record(judgement(due), held(ledger), NOON)
+    hand.commit(cut(4, 1))
+    assert ledger.windows.spans_of(key(5)).strata == {"": 14, "status=error": 3}
 
 
 def test_a_revision_is_recorded_once_and_under_a_live_lease_only(ledger: Ledger) -> None:

@@ -7,21 +7,28 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
-from monitor.clock import SystemClock
+from monitor.clock import Deadline, SystemClock
 from monitor.demo import broker, flights, replay
-from monitor.demo.processes import Child
+from monitor.demo.broker import free_port
+from monitor.demo.captured import Captured, captured
+from monitor.demo.client import fetch
+from monitor.demo.processes import Child, child
 from monitor.errors import TransientError
-from monitor.records import PREDICTION
+from monitor.records import LABEL, PREDICTION, REQUEST_ID
 from monitor.store.ledger import Ledger
+from tests.unit.demo.servers import Adding, model_server
 
 TOPICS = replay.Topics("flights.requests", "flights.labels")
 
@@ -32,44 +39,111 @@ def kafka(tmp_path: Path) -> Iterator[tuple[str, Child]]:
         yield running
 
 
+@contextmanager
+def proxied(tmp_path: Path, address: str) -> Iterator[tuple[str, str]]:
+    """Run a model server without TensorFlow and the real proxy in front of it; yields its address and that of its metrics."""
+    proxy, metrics = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    with model_server(Adding()) as model:
+        command = [sys.executable, "-m", "monitor.cli", "proxy", "--upstream", f"http://{model}", "--listen", proxy]
+        options = ["--topic", TOPICS.traffic, "--bootstrap-servers", address, "--trust-event-time"]
+        with child("the proxy", [*command, *options, "--metrics-listen", metrics], tmp_path / "proxy.log") as running:
+            deadline = Deadline.after(SystemClock(), 30)
+            while fetch(proxy, "/v1/models/flights") is None:
+                running.require_running()
+                assert not deadline.expired(), running.failure("does not listen")
+                Event().wait(0.05)
+            yield proxy, metrics
+
+
+@cache
 def two_days() -> pa.Table:
     july = flights.load(flights.data_folder())
-    rows = flights.between(july, datetime(2013, 7, 1, tzinfo=UTC), datetime(2013, 7, 3, tzinfo=UTC))
-    return rows.append_column(PREDICTION, pa.array(np.full(rows.num_rows, 0.5)))
+    return flights.between(july, datetime(2013, 7, 1, tzinfo=UTC), datetime(2013, 7, 3, tzinfo=UTC))
 
 
-def test_a_replay_is_in_kafka_entirely_and_keyed(kafka: tuple[str, Child]) -> None:
+def progress_of(rows: pa.Table) -> replay.Progress:
+    return replay.Progress(np.full(rows.num_rows, np.nan))
+
+
+def read_all(address: str, least: int) -> list[Any]:
     from kafka import KafkaConsumer, TopicPartition
 
-    address, _ = kafka
-    rows, counted = two_days(), Counter[str]()
-    landed = rows.num_rows - rows.column(flights.LANDED_AT).null_count
-    replay.create_topics([address], TOPICS)
-    sent: list[int] = []
-    replay.replay([address], TOPICS, replay.messages(rows), sent.append, Event())
     consumer = KafkaConsumer(bootstrap_servers=[address])
     consumer.assign([TopicPartition(topic, n) for topic in (TOPICS.traffic, TOPICS.labels) for n in range(3)])
     consumer.seek_to_beginning()
+    found: list[Any] = []
     # The broker's own "latest" offset is that of the last batch's first record: read on until nothing comes.
     quiet = False
-    while sum(counted.values()) < rows.num_rows + landed or not quiet:
+    while len(found) < least or not quiet:
         polled = consumer.poll(500)
         quiet = not polled
-        for partition, records in polled.items():
-            counted[partition.topic] += len(records)
-            assert all(replay.partition_of(record.key, 3) == partition.partition for record in records)
+        found += [record for records in polled.values() for record in records]
     consumer.close()
-    assert counted == {TOPICS.traffic: rows.num_rows, TOPICS.labels: landed}
-    assert sum(sent) == rows.num_rows + landed
+    return found
 
 
-def test_a_cancelled_replay_ends_early(kafka: tuple[str, Child]) -> None:
+def test_a_replay_is_answered_and_captured_entirely_with_the_time_it_replays(
+    kafka: tuple[str, Child], tmp_path: Path
+) -> None:
     address, _ = kafka
-    cancelled, sent = Event(), list[int]()
+    rows = two_days()
+    asked, progress = replay.requests_in(rows), progress_of(rows)
+    landed = rows.num_rows - rows.column(flights.LANDED_AT).null_count
     replay.create_topics([address], TOPICS)
-    cancelled.set()
-    replay.replay([address], TOPICS, replay.messages(two_days()), sent.append, cancelled)
-    assert sent == []
+    with proxied(tmp_path, address) as (proxy, metrics):
+        counts: list[Captured | None] = []
+
+        def may_go_on() -> bool:
+            counts.append(captured(metrics))
+            return True
+
+        going = replay.Replay([address], TOPICS, proxy, may_go_on, Event())
+        going.run(replay.steps(rows), progress)
+        deadline = Deadline.after(SystemClock(), 30)
+        while (counted := captured(metrics)) != Captured(sent=asked):
+            assert not deadline.expired(), counted
+            Event().wait(0.05)
+    assert (progress.asked, progress.answered, progress.labels) == (asked, asked, landed)
+    assert counts, "nobody asked whether it may go on"
+    expected = rows.column("departure_minute").to_numpy() / 1000
+    np.testing.assert_allclose(replay.scored(rows, progress).column(PREDICTION).to_numpy(), expected, rtol=1e-6)
+    found = read_all(address, asked + landed)
+    assert Counter(record.topic for record in found) == {TOPICS.traffic: asked, TOPICS.labels: landed}
+    requests = {record.key.decode(): dict(record.headers) for record in found if record.topic == TOPICS.traffic}
+    assert set(requests) == set(rows.column(REQUEST_ID).to_pylist())
+    assert requests["2013-07-01T12:00Z"]["driftline-event-time"] == b"2013-07-01T12:00:00.000000Z"
+    assert {stated["driftline-version"] for stated in requests.values()} == {b"1"}
+    labels = [record for record in found if record.topic == TOPICS.labels]
+    assert all(replay.partition_of(record.key, 3) == record.partition for record in labels)
+    assert {record.key.decode() for record in labels} <= set(requests)
+
+
+def test_a_cancelled_replay_ends_early_and_one_held_back_asks_nothing(kafka: tuple[str, Child], tmp_path: Path) -> None:
+    address, _ = kafka
+    replay.create_topics([address], TOPICS)
+    with proxied(tmp_path, address) as (proxy, _):
+        for held in (False, True):
+            cancelled, progress = Event(), progress_of(two_days())
+            looked: list[bool] = []
+
+            def may_go_on(held: bool = held, cancelled: Event = cancelled, looked: list[bool] = looked) -> bool:
+                looked.append(held)
+                if not held or len(looked) == 3:
+                    cancelled.set()
+                return not held
+
+            going = replay.Replay([address], TOPICS, proxy, may_go_on, cancelled)
+            going.run(replay.steps(two_days()), progress)
+            assert progress.answered == progress.asked < replay.requests_in(two_days())
+            assert len(looked) == (3 if held else 1)
+
+
+def test_a_model_server_that_is_gone_ends_the_replay_with_one_clear_line(kafka: tuple[str, Child]) -> None:
+    address, _ = kafka
+    replay.create_topics([address], TOPICS)
+    going = replay.Replay([address], TOPICS, f"127.0.0.1:{free_port()}", lambda: True, Event())
+    with pytest.raises(TransientError, match="cannot be reached"):
+        going.run(replay.steps(two_days()), progress_of(two_days()))
 
 
 def test_without_a_broker_there_is_one_clear_line(kafka: tuple[str, Child]) -> None:
@@ -109,7 +183,12 @@ def test_the_fast_demo_finds_summer_and_counts_everything_once(tmp_path: Path) -
     }
     assert "temp" in flagged
     assert "weekday" not in flagged
-    assert counts["messages"] == counts["decoded"] == counts["records"] == counts["kept"] + counts["late"]
+    traffic = parquet.read_table(place / "traffic.parquet")
+    requests, labels = len(traffic.column(REQUEST_ID).unique()), traffic.num_rows - traffic.column(LABEL).null_count
+    assert f"✓ {requests:,} requests sent over HTTP = {requests:,} answered by the model server" in done.stdout
+    assert counts["messages"] == counts["decoded"] == requests + labels
+    assert counts["records"] == counts["kept"] + counts["late"] == traffic.num_rows + labels
+    assert traffic.column(PREDICTION).null_count == 0
     assert "temp" in done.stdout
     json.dumps(documents, allow_nan=False)
 

@@ -7,6 +7,7 @@ import json
 import random
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,7 +23,7 @@ from collectors.memory import MemorySource, MemoryStorage, MemoryTopic
 from collectors.runner import Collector
 from collectors.streams import streams_of
 from monitor.clock import ManualClock, SystemClock, rfc3339
-from monitor.config.settings import CollectorSettings, Settings
+from monitor.config.settings import CollectorSettings, FloorSettings, Settings
 from monitor.jobs.judging import read_rows
 from monitor.jobs.monitoring import Monitor
 from monitor.metrics import MonitorMetrics
@@ -71,22 +72,27 @@ def messages() -> list[bytes]:
     return found
 
 
-SETTINGS = Settings.model_validate(
-    {
-        "models": {
-            "m": {
-                "traffic": {"topic": "requests"},
-                "sampling": {"rate": 0.9, "max_rows_per_window": 250},
-                "windows": {"length": "1h", "allowed_lateness": "4h", "idle_timeout": "1s", "time": "replay"},
-            }
-        },
-        "kafka": {"bootstrap_servers": ["unused:1"]},
-    }
-)
+def settings_of(*floors: dict[str, Any]) -> Settings:
+    return Settings.model_validate(
+        {
+            "models": {
+                "m": {
+                    "traffic": {"topic": "requests"},
+                    "sampling": {"rate": 0.9, "max_rows_per_window": 250, "floors": floors},
+                    "windows": {"length": "1h", "allowed_lateness": "4h", "idle_timeout": "1s", "time": "replay"},
+                }
+            },
+            "kafka": {"bootstrap_servers": ["unused:1"]},
+        }
+    )
+
+
+SETTINGS = {False: settings_of(), True: settings_of({"by": ["seats", "company"], "rows": 12})}
+"""Without and with a floor."""
 
 
 def outcome(
-    baseline: Baseline, order: Sequence[bytes], *, collectors: int, restarts: int, block: int, seed: int
+    baseline: Baseline, order: Sequence[bytes], *, floored: bool, collectors: int, restarts: int, block: int, seed: int
 ) -> tuple[list[dict[str, Any]], list[Rows], dict[str, int]]:
     """Run collectors over the messages in this order, with restarts, then the monitor; return what it found."""
     shuffle = random.Random(seed)
@@ -103,27 +109,28 @@ def outcome(
                 topic.append(shuffle.randrange(PARTITIONS), message)
             for number in range(collectors):
                 source = MemorySource([topic], max_block_messages=block)
-                collect(ledger, storage, source, f"c{number}")
+                collect(SETTINGS[floored], ledger, storage, source, f"c{number}")
         # What no cut committed yet is one more hour of nothing, so that the three hours close.
         close = json.dumps({"model": "m", "version": "1", "request_id": "end", "event_time": rfc3339(START + 8 * HOUR)})
         for number in range(PARTITIONS):
             topic.append(number, close.encode().replace(b"}", b', "features": {}}'))
-        collect(ledger, storage, MemorySource([topic]), "last")
+        collect(SETTINGS[floored], ledger, storage, MemorySource([topic]), "last")
         clock = ManualClock(START + timedelta(days=1))
-        monitor = Monitor(SETTINGS, ledger, storage, clock, "monitor", MonitorMetrics.on(CollectorRegistry()))
+        monitor = Monitor(SETTINGS[floored], ledger, storage, clock, "monitor", MonitorMetrics.on(CollectorRegistry()))
         assert monitor.tick("m") == 3
         assert monitor.tick("m") == 0, "what is judged is not judged again"
         documents = ledger.findings("m")
-        rows = [window_rows(ledger, storage, baseline, document) for document in documents]
+        floors = SETTINGS[floored].models["m"].sampling.floors
+        rows = [window_rows(ledger, storage, baseline, document, floors) for document in documents]
         totals = ledger.identities()
         ledger.close()
     return documents, rows, totals
 
 
-def collect(ledger: Ledger, storage: MemoryStorage, source: MemorySource, name: str) -> None:
+def collect(settings: Settings, ledger: Ledger, storage: MemoryStorage, source: MemorySource, name: str) -> None:
     Collector(
         name,
-        streams_of(SETTINGS),
+        streams_of(settings),
         CollectorSettings(cut_interval=timedelta(milliseconds=20), max_buffered_rows=1000),
         ledger=ledger.cuts,
         storage=storage,
@@ -133,7 +140,13 @@ def collect(ledger: Ledger, storage: MemoryStorage, source: MemorySource, name: 
     ).run(threading.Event(), until_caught_up=True)
 
 
-def window_rows(ledger: Ledger, storage: MemoryStorage, baseline: Baseline, document: dict[str, Any]) -> Rows:
+def window_rows(
+    ledger: Ledger,
+    storage: MemoryStorage,
+    baseline: Baseline,
+    document: dict[str, Any],
+    floors: Sequence[FloorSettings],
+) -> Rows:
     window = next(
         each.window
         for each in (WindowKey("m", "1", w) for w in hours())
@@ -141,7 +154,13 @@ def window_rows(ledger: Ledger, storage: MemoryStorage, baseline: Baseline, docu
     )
     judged = ledger.windows.spans_of(WindowKey("m", "1", window))
     return read_rows(
-        judged, storage, baseline.column_types, max_rows=250, prediction=baseline.prediction, label=baseline.label
+        judged,
+        storage,
+        baseline.column_types,
+        max_rows=250,
+        floors=floors,
+        prediction=baseline.prediction,
+        label=baseline.label,
     )
 
 
@@ -153,45 +172,68 @@ def hours() -> list[Any]:
 
 @pytest.mark.timeout(300)
 @settings(
-    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(
     seed=st.integers(0, 10**6),
+    floored=st.booleans(),
     collectors=st.integers(1, 3),
     restarts=st.integers(0, 4),
     block=st.sampled_from([20, 100, 5000]),
 )
 def test_a_closed_window_does_not_depend_on_how_its_records_came(
-    baseline: Baseline, seed: int, collectors: int, restarts: int, block: int
+    baseline: Baseline, seed: int, floored: bool, collectors: int, restarts: int, block: int
 ) -> None:
-    expected = expectation(baseline)
+    expected = expectation(baseline, floored=floored)
     shuffled = random.Random(seed).sample(messages(), RECORDS + 2)
-    found = outcome(baseline, shuffled, collectors=collectors, restarts=restarts, block=block, seed=seed)
+    found = outcome(
+        baseline, shuffled, floored=floored, collectors=collectors, restarts=restarts, block=block, seed=seed
+    )
     assert found[0] == expected[0]
     for one, other in zip(found[1], expected[1], strict=True):
         assert one.features.equals(other.features)
         assert np.array_equal(one.clusters, other.clusters)  # type: ignore[arg-type]
         assert one.misfits == other.misfits
+        assert (one.weights is not None) == (other.weights is not None) == floored
+        assert np.array_equal(one.weights, other.weights)  # type: ignore[arg-type]
     for name in ("messages", "decoded", "dead_lettered", "records", "late", "lost"):
         assert found[2][name] == expected[2][name], (
             name
         )  # how many are sampled out early may differ, what is judged may not
 
 
-_EXPECTED: list[tuple[list[dict[str, Any]], list[Rows], dict[str, int]]] = []
+_EXPECTED: dict[bool, tuple[list[dict[str, Any]], list[Rows], dict[str, int]]] = {}
 
 
-def expectation(baseline: Baseline) -> tuple[list[dict[str, Any]], list[Rows], dict[str, int]]:
+def expectation(baseline: Baseline, *, floored: bool) -> tuple[list[dict[str, Any]], list[Rows], dict[str, int]]:
     """Return what one collector makes of the messages in the order in which they were made."""
-    if not _EXPECTED:
-        _EXPECTED.append(outcome(baseline, messages(), collectors=1, restarts=0, block=500, seed=0))
-    return _EXPECTED[0]
+    if floored not in _EXPECTED:
+        found = outcome(baseline, messages(), floored=floored, collectors=1, restarts=0, block=500, seed=0)
+        _EXPECTED[floored] = found
+    return _EXPECTED[floored]
 
 
 def test_the_windows_of_this_law_are_sampled_flagged_and_accounted_for(baseline: Baseline) -> None:
-    documents, rows, totals = expectation(baseline)
+    documents, rows, totals = expectation(baseline, floored=False)
     assert [document["verdict"] for document in documents] == ["flagged"] * 3
     assert {len(each) for each in rows} <= {249, 250}
     assert totals["dead_lettered"] == 2
     assert totals["messages"] == RECORDS + 2 + PARTITIONS
     assert totals["records"] == totals["sampled_out"] + totals["kept"] + totals["late"]
+
+
+def test_a_floor_keeps_rare_rows_and_weights_make_them_count_for_what_they_are(baseline: Baseline) -> None:
+    documents, rows, totals = expectation(baseline, floored=True)
+    assert totals["records"] == totals["sampled_out"] + totals["kept"] + totals["late"]
+    values = numbers(2, 0.6)
+    for hour, (document, each) in enumerate(zip(documents, rows, strict=True)):
+        places = [place for place in range(RECORDS) if place * 3 // RECORDS == hour and place % 100]
+        served = Counter((values["seats"][place], values["company"][place]) for place in places)
+        strata = Counter(zip(*(each.features.column(name).to_pylist() for name in ("seats", "company")), strict=True))
+        assert each.weights is not None
+        assert each.uniform is not None
+        assert each.uniform.sum() in {249, 250}
+        assert len(each) > 250
+        assert each.weights.sum() == pytest.approx(each.seen)
+        assert all(strata[stratum] >= min(12, count) for stratum, count in served.items())
+        assert document["rows"] == len(each)

@@ -69,6 +69,44 @@ def test_too_many_dead_letters_stop_the_loop_and_commit_nothing() -> None:
     assert world.ledger.next_offset(world.topics[0].list()[0]) is None
 
 
+def test_a_trickle_of_dead_letters_stops_the_loop_as_a_flood_does() -> None:
+    world = World([requests([])])
+    appended: list[bytes] = []
+
+    class Trickle(MemorySource):
+        """Brings one message a poll, and the next only when that is committed."""
+
+        def poll(self, timeout_seconds: float) -> Sequence[Block]:
+            if len(appended) == sum(cut.messages for cut in world.ledger.cuts) < 150:
+                appended.append(record(len(appended)) if len(appended) % 3 == 0 else b"{")
+                world.topics[0].append(0, appended[-1])
+            return super().poll(timeout_seconds)
+
+    with pytest.raises(TooManyDeadLetters, match=r"67 of 100 messages of requests .* the last 1 are not committed"):
+        world.collector(Trickle(world.topics)).run(threading.Event())
+    assert sum(cut.messages for cut in world.ledger.cuts) in {99, 100}
+
+
+def test_a_few_bad_messages_among_few_good_ones_are_no_reason_to_stop() -> None:
+    world = World([requests([b"{"] * 60)])
+    world.collect()
+    world.topics[0].append(0, *[record(i) for i in range(60)])
+    world.collect()
+    assert len(world.ledger.dead_letters) == 60
+
+
+def test_the_lag_is_told_by_topic_and_what_was_sealed_by_model() -> None:
+    registry = CollectorRegistry()
+    world = World([requests([record(i) for i in range(50)])])
+    world.collect(registry=registry)
+    assert registry.get_sample_value("driftline_collector_lag", {"stream": "requests"}) == 0
+    labels = {"model": "flights", "kind": "traffic"}
+    assert registry.get_sample_value("driftline_collector_spans_total", labels) == len(world.ledger.spans)
+    sealed = sum(span.size_bytes for span in world.ledger.spans)
+    assert registry.get_sample_value("driftline_collector_span_bytes_total", labels) == sealed
+    assert (registry.get_sample_value("driftline_collector_cut_seconds_count") or 0) >= len(world.ledger.cuts)
+
+
 def test_a_collector_started_again_reads_on_where_the_last_cut_ended() -> None:
     world = World([requests([record(i) for i in range(100)])])
     world.collect()
@@ -302,6 +340,56 @@ def test_two_collectors_that_take_partitions_from_each_other_count_everything_on
         thread.join(60)
     assert errors == []
     assert world.ids() == {f"r-{i}": 1 for i in range(3000)}
+
+
+class RestlessSource(MemorySource):
+    """Loses its partitions twice without a word, so that claims and blocks pile up for a worker that is behind."""
+
+    def __init__(self, topics: Sequence[MemoryTopic]) -> None:
+        super().__init__(topics, max_block_messages=1_000)
+        self.polls = 0
+        self.polled = threading.Condition()
+
+    def poll(self, timeout_seconds: float) -> Sequence[Block]:
+        blocks = super().poll(timeout_seconds)
+        with self.polled:
+            self.polls += 1
+            if self.polls in {2, 4}:
+                self.release()
+            self.polled.notify_all()
+        return blocks
+
+    def await_polls(self, more: int) -> None:
+        with self.polled:
+            wanted = self.polls + more
+            self.polled.wait_for(lambda: self.polls >= wanted, timeout=5)
+
+
+class BusyLedger(MemoryLedger):
+    """Is so slow that whoever polls has always gone through several turns before a commit is looked at."""
+
+    source: RestlessSource
+    commits = 0
+
+    def commit(self, cut: Cut, now: datetime) -> None:
+        self.commits += 1
+        assert self.commits < 60, "no cut is ever under the newest claim"
+        self.source.await_polls(6)
+        super().commit(cut, now)
+
+
+def test_a_worker_that_is_behind_its_claims_comes_to_commit_again() -> None:
+    ledger = BusyLedger({"flights": TYPES})
+    world = World(
+        [requests([record(i) for i in range(20_000)])],
+        options=settings(collector={"cut_interval": "1h", "max_buffered_rows": 1_000}),
+        ledger=ledger,
+    )
+    ledger.source = RestlessSource(world.topics)
+    registry = CollectorRegistry()
+    world.collect(source=ledger.source, registry=registry)
+    assert world.ids() == {f"r-{i}": 1 for i in range(20_000)}
+    assert 1 <= (registry.get_sample_value("driftline_collector_stale_cuts_total") or 0) <= 3
 
 
 def test_the_backlog_is_full_until_its_blocks_are_done() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.sampler import KEEP_ALL, Hashes, Sampler, below, theta_of
+from collectors.sampler import KEEP_ALL, WINDOWS_OF_A_VERSION, Hashes, Sampler, below, theta_of
 from monitor.clock import EPOCH
 from monitor.records import Window, WindowKey
 
@@ -128,3 +128,66 @@ def test_readers_find_the_same_rows_whatever_collectors_did(
         commit(collectors[(who + (fate == "lose")) % 3], store, cut, k, rate)
     theta = min(store.thetas, default=rate)
     assert bottom([value for value in store.kept if value < theta], k) == bottom(everything, k)
+
+
+@given(
+    cuts=st.lists(
+        st.tuples(st.integers(0, 2), st.lists(_hashes, max_size=12), st.sampled_from(["commit", "lose", "restart"])),
+        max_size=25,
+    ),
+    floor=st.integers(1, 6),
+)
+def test_readers_find_the_smallest_of_a_stratum_whatever_collectors_did(
+    cuts: list[tuple[int, list[int], str]], floor: int
+) -> None:
+    kept: list[int] = []
+    collectors = [Sampler(lambda _: 20) for _ in range(3)]
+    everything: list[int] = []
+    for who, cut, fate in cuts:
+        everything += cut
+        if fate == "restart":
+            collectors[who] = Sampler(lambda _: 20)
+        for sampler, committed in ((collectors[who], fate != "lose"), (collectors[(who + 1) % 3], fate == "lose")):
+            sampler.theta(KEY, hashes(*cut), 20, 3)
+            rows = hashes(*cut)
+            rows = rows[below(rows, sampler.floor(KEY, "s=1", rows, floor))]
+            if committed:
+                kept += rows.tolist()
+                sampler.remember_floor(KEY, "s=1", rows, floor)
+    assert sorted(kept)[: floor + 1] == sorted(everything)[: floor + 1]
+
+
+def test_a_floor_keeps_no_more_of_later_cuts_than_can_still_be_wanted() -> None:
+    sampler = Sampler(lambda _: None)
+    for cut, expected in ((hashes(5, 6, 7, 8), 8), (hashes(1, 9, 10), 7)):
+        sampler.theta(KEY, cut, KEEP_ALL, 100)
+        limit = sampler.floor(KEY, "s=1", cut, 2)
+        assert limit == expected
+        sampler.remember_floor(KEY, "s=1", cut[below(cut, limit)], 2)
+
+
+def test_hashes_of_floors_are_forgotten_with_their_window() -> None:
+    sampler = Sampler(lambda _: None, max_hashes=10)
+    keys = [WindowKey("m", str(number), KEY.window) for number in range(5)]
+    for key in keys:
+        sampler.theta(key, hashes(*range(5)), KEEP_ALL, 100)
+        sampler.remember_floor(key, "s=1", hashes(*range(5)), 4)
+    assert sampler.floor(keys[0], "s=1", hashes(*range(5)), 5) == KEEP_ALL
+    assert sampler.floor(keys[4], "s=1", hashes(*range(5)), 5) < KEEP_ALL
+
+
+def test_windows_that_a_version_has_left_behind_are_forgotten_and_those_of_others_are_not() -> None:
+    asked: list[WindowKey] = []
+    sampler = Sampler(asked.append)
+    hour = timedelta(hours=1)
+    keys = [
+        WindowKey("m", "1", Window.holding(EPOCH + number * hour, hour)) for number in range(WINDOWS_OF_A_VERSION + 2)
+    ]
+    other = WindowKey("m", "2", KEY.window)
+    for key in [other, *keys]:
+        sampler.theta(key, hashes(1), KEEP_ALL, 10)
+        sampler.remember(key, hashes(1), 10)
+    asked.clear()
+    for key in [other, *keys[2:], keys[0]]:
+        sampler.theta(key, hashes(2), KEEP_ALL, 10)
+    assert asked == [keys[0]]

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from collectors.kafka import KafkaSource, connection_options
 from collectors.streams import streams_of
@@ -72,3 +72,38 @@ def test_secrets_reach_kafka_and_nothing_else() -> None:
 def test_a_server_without_port_is_a_configuration_error() -> None:
     with pytest.raises(ConfigError, match="'broker' is not host:port"):
         KafkaSource(KafkaSettings(bootstrap_servers=["broker"]), ["t"], SystemClock(), connect_seconds=0.1)
+
+
+@pytest.mark.parametrize(
+    ("form", "headers", "joins"),
+    [
+        pytest.param("json", False, False, id="JSON says all itself"),
+        pytest.param("prediction_log", True, False, id="a log needs its headers"),
+        pytest.param("cloudevents", True, True, id="events come in halves"),
+    ],
+)
+def test_the_format_says_what_of_a_message_is_read(form: str, headers: bool, joins: bool) -> None:
+    (stream,) = streams_of(options(a={"traffic": {"topic": "t", "format": form}}))
+    assert (stream.reads_headers, stream.joins) == (headers, joins)
+
+
+@pytest.mark.parametrize(
+    ("traffic", "labels", "message"),
+    [
+        pytest.param({"output": "p"}, None, "`output` does not go with `format: json`", id="an output of records"),
+        pytest.param({"format": "rest", "output_class": -1}, None, "counts from 0", id="a class before the first"),
+        pytest.param({}, {"topic": "l", "format": "rest"}, "labels are `format: json` or `table`", id="labels as requests"),
+        pytest.param({"format": "table", "columns": {"id": "i", "timestamp": "s"}}, None, "goes with `files`",
+                     id="a table topic"),
+    ],
+)  # fmt: skip
+def test_a_stream_that_cannot_be_read_so_is_refused(
+    traffic: dict[str, object], labels: dict[str, object] | None, message: str
+) -> None:
+    with pytest.raises(ValidationError, match=message):
+        options(a={"traffic": {"topic": "t"} | traffic, "labels": labels})
+
+
+def test_two_models_of_one_topic_must_take_their_predictions_from_the_same_output() -> None:
+    with pytest.raises(ConfigError, match="'t' is"):
+        streams_of(options(**{name: {"traffic": {"topic": "t", "format": "rest", "output": name}} for name in "ab"}))

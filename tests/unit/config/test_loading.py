@@ -64,7 +64,10 @@ def test_every_mistake_gets_its_line() -> None:
 
 
 def test_a_secret_comes_from_the_environment_and_stays_out_of_sight() -> None:
-    text = MODEL + "kafka: {bootstrap_servers: [a:1], sasl_plain_password: '${PW}'}\n"
+    text = (
+        MODEL + "kafka: {bootstrap_servers: [a:1], security_protocol: SASL_SSL, sasl_mechanism: PLAIN,\n"
+        "  sasl_plain_username: u, sasl_plain_password: '${PW}'}\n"
+    )
     settings = parsed(text, PW="hunter2")
     assert settings.kafka is not None
     assert settings.kafka.sasl_plain_password is not None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from io import StringIO
 from pathlib import Path
@@ -11,15 +12,18 @@ import pytest
 from rich.console import Console
 
 from monitor.demo import display
+from monitor.demo.captured import Captured
 from monitor.demo.folder import DemoFolder
+from monitor.demo.follow import Sent
 from monitor.demo.replay import Topics
 from monitor.demo.story import Outcome, Plan
 from monitor.records import EVENT_TIME, EVENT_TIME_TYPE, LABEL, PREDICTION
 
 START = datetime(2013, 6, 1, tzinfo=UTC)
+SENT = Sent(asked=5, answered=5, served=5, captured=Captured(sent=5), instances=6, labels=4)
 COUNTS = {
-    "messages": 12,
-    "decoded": 10,
+    "messages": 9,
+    "decoded": 7,
     "dead_lettered": 2,
     "records": 10,
     "sampled_out": 3,
@@ -43,7 +47,7 @@ def document(day: date) -> dict[str, Any]:
     return {"window_start": f"{day}T00:00:00Z", "rows": 900, "verdict": "flagged", "findings": [finding]}
 
 
-def outcome(days: int = 3, sent: int = 12, counts: Mapping[str, int] = COUNTS) -> Outcome:
+def outcome(days: int = 3, sent: Sent = SENT, counts: Mapping[str, int] = COUNTS) -> Outcome:
     rows = pa.table(
         {
             EVENT_TIME: pa.array([START, START, START + timedelta(days=400)], EVENT_TIME_TYPE),
@@ -76,7 +80,11 @@ def shown(result: Outcome) -> str:
         pytest.param("temp [F]", id="what was flagged, whatever its name"),
         pytest.param("in 3 windows", id="how many windows there were"),
         pytest.param("2013-06-01: mean rose from 36 to 80", id="the explanation of the strongest day"),
-        pytest.param("✓ 12 messages = 10 decoded + 2 dead lettered", id="the first identity"),
+        pytest.param("✓ 5 requests sent over HTTP = 5 answered by the model server", id="that all were answered"),
+        pytest.param("✓ 5 requests answered = 5 captured + 0 sampled out + 0 dropped", id="that all were captured"),
+        pytest.param("✓ 9 messages in the store = 5 captured requests + 4 labels", id="that all arrived"),
+        pytest.param("✓ 10 records in the store = 6 instances + 4 labels", id="that all instances arrived"),
+        pytest.param("✓ 9 messages = 7 decoded + 2 dead lettered", id="the first identity"),
         pytest.param("✓ 10 records = 3 sampled out + 6 kept + 1 late", id="the second identity"),
         pytest.param("1.000", id="the AUC of the month"),
         pytest.param(
@@ -103,16 +111,24 @@ def test_many_days_are_shown_by_week() -> None:
 @pytest.mark.parametrize(
     ("sent", "change", "hold"),
     [
-        pytest.param(12, {}, True, id="everything sent was counted once"),
-        pytest.param(13, {}, False, id="one message is missing"),
-        pytest.param(11, {}, False, id="one message was counted twice"),
-        pytest.param(12, {"decoded": 9}, False, id="a message is neither decoded nor dead"),
-        pytest.param(12, {"kept": 7}, False, id="a record is counted twice"),
-        pytest.param(12, {"lost": 1}, False, id="an offset was lost"),
+        pytest.param({}, {}, True, id="everything sent was counted once"),
+        pytest.param({"asked": 6}, {}, False, id="a request was not answered"),
+        pytest.param({"served": 6}, {}, False, id="the server answered one that nobody sent"),
+        pytest.param({"captured": Captured(sent=4)}, {}, False, id="an answer was not captured"),
+        pytest.param({"captured": Captured(sent=6)}, {}, False, id="an answer was captured twice"),
+        pytest.param(
+            {"captured": Captured(sent=4, dropped=1)}, {"messages": 8, "decoded": 6}, True, id="a drop that was counted"
+        ),
+        pytest.param({"labels": 5}, {}, False, id="a label is missing"),
+        pytest.param({"instances": 7}, {}, False, id="an instance is missing"),
+        pytest.param({}, {"messages": 10, "decoded": 8}, False, id="a message was counted twice"),
+        pytest.param({}, {"decoded": 6}, False, id="a message is neither decoded nor dead"),
+        pytest.param({}, {"kept": 7}, False, id="a record is counted twice"),
+        pytest.param({}, {"lost": 1}, False, id="an offset was lost"),
     ],
 )
-def test_the_counts_must_add_up(sent: int, change: Mapping[str, int], hold: bool) -> None:
-    assert display.identities_hold(outcome(sent=sent, counts={**COUNTS, **change})) is hold
+def test_the_counts_must_add_up(sent: Mapping[str, Any], change: Mapping[str, int], hold: bool) -> None:
+    assert display.identities_hold(outcome(sent=replace(SENT, **sent), counts={**COUNTS, **change})) is hold
 
 
 def test_a_broken_identity_is_marked() -> None:

@@ -68,5 +68,6 @@ def test_the_settings_it_writes_are_valid(tmp_path: Path, name: str) -> None:
     assert settings.spans.uri == f"file:{place.root}/spans"
     assert settings.kafka is not None
     assert settings.kafka.bootstrap_servers == ["one:9092", "two:9092"]
+    assert model.traffic.format == "prediction_log"
     assert (model.traffic.topic, model.windows.length, model.windows.time) == ("requests", timedelta(days=1), "replay")
     assert model.detection.features["weekday"].ignore

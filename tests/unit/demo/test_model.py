@@ -9,6 +9,8 @@ import pytest
 
 from monitor.demo import model
 from monitor.demo.flights import CATEGORIES, FEATURES
+from monitor.demo.rest import Call, InvalidArgument
+from monitor.demo.servable import latest
 from monitor.records import LABEL
 
 pytestmark = pytest.mark.slow
@@ -41,3 +43,46 @@ def test_the_saved_model_takes_raw_features_and_learned_from_them(tmp_path: Path
     assert 0 <= stranger <= 1
     assert wet == round(wet, 6)
     assert len(score(rows([], [], []))) == 0
+
+
+def call(*carriers: str, by_row: bool = True, **columns: list[Any]) -> Call:
+    inputs = {name: np.full(len(carriers), 1.0, np.float32) for name in FEATURES}
+    inputs |= {name: np.full(len(carriers), b"x", object) for name in CATEGORIES}
+    inputs["carrier"] = np.array([name.encode() for name in carriers], object)
+    return Call(
+        "serving_default", inputs | {name: np.array(values, np.float32) for name, values in columns.items()}, by_row
+    )
+
+
+def test_a_served_model_gives_each_request_what_it_gives_it_alone(tmp_path: Path) -> None:
+    model.prepare()
+    random = np.random.default_rng(1)
+    humid = random.uniform(0, 100, 600).tolist()
+    assert latest(tmp_path) is None
+    training = rows(["UA"] * 600, humid, [int(value > 50) for value in humid])
+    model.train(training, tmp_path / "2", lambda _: None)
+    served = latest(tmp_path)
+    assert served is not None
+    assert served.version == "2"
+    assert served.signatures[served.default].inputs == {
+        name: "DT_STRING" if name in CATEGORIES else "DT_FLOAT" for name in FEATURES
+    }
+    calls = [
+        call("UA", humid=[5]),
+        call("UA", humid=[[5, 6]]),
+        call("UA", "B6", "??", humid=[95, float("nan"), 5]),
+        call("UA", by_row=False, humid=[95]),
+    ]
+    alone = [served.run([one])[0] for one in calls]
+    together = served.run(calls)
+    score = model.load(tmp_path / "2")(rows(["UA", "B6", "??"], [95, None, 5], [None] * 3))
+    (name,) = served.signatures[served.default].outputs
+    for at in (0, 2, 3):
+        one, other = alone[at], together[at]
+        assert not isinstance(one, InvalidArgument)
+        assert not isinstance(other, InvalidArgument)
+        np.testing.assert_allclose(one[name], other[name], rtol=1e-5)
+    answered = together[2]
+    assert not isinstance(answered, InvalidArgument)
+    np.testing.assert_allclose(answered[name].reshape(-1), score, atol=2e-6)
+    assert isinstance(together[1], InvalidArgument), "a shape that the model does not take"

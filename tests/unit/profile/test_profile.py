@@ -124,6 +124,18 @@ def test_a_window_without_weights_is_weighted_by_one_where_the_baseline_is_weigh
     assert _parsed(profile.statistics).datasets[0].weighted_num_examples == 400.0
 
 
+def test_rows_that_are_there_because_they_are_rare_count_by_weight_and_do_not_move_plain_statistics() -> None:
+    baseline = create_baseline(Rows(pa.table({"kind": ["common"] * 98 + ["rare"] * 2})))
+    window = pa.table({"kind": ["common"] * 49 + ["rare"] * 51})
+    weights = np.array([98 / 49] * 49 + [2 / 51] * 51)
+    uniform = np.array([True] * 50 + [False] * 50)
+    profile = build_profile(Rows(window, weights=weights, uniform=uniform, seen=100), baseline)
+    assert profile.counts["kind"].values.sums.sum() == pytest.approx(100)
+    assert sorted(profile.counts["kind"].values.sums.tolist())[-2:] == pytest.approx([2, 98])
+    assert _parsed(profile.statistics).datasets[0].num_examples == 50
+    assert (profile.rows, profile.weighted) == (100, False)
+
+
 def test_infinities_are_counted_outside_of_the_range_and_nan_as_missing() -> None:
     baseline = create_baseline(Rows(pa.table({"a": np.arange(100.0)})))
     profile = build_profile(Rows(pa.table({"a": [-np.inf, 5.0, np.nan, np.inf, np.inf]})), baseline)

@@ -103,8 +103,8 @@ def same(left: Decoded, right: Decoded) -> None:
         pytest.param(wire(event_time=float("inf")), Reason.EVENT_TIME_FUTURE, id="an infinite time"),
         pytest.param(wire(features=...), Reason.FEATURES, id="no features"),
         pytest.param(wire(features=[1]), Reason.FEATURES, id="a list of features"),
-        pytest.param(wire(features={"x": {"y": 1}}), Reason.NESTED_FEATURE, id="an object as feature"),
-        pytest.param(wire(features={"scores": [[1]]}), Reason.NESTED_FEATURE, id="a list in a list"),
+        pytest.param(wire(features={"x": [{"y": 1}]}), Reason.NESTED_FEATURE, id="a list of objects as feature"),
+        pytest.param(wire(features={"x.y": 1, "x": {"y": 1}}), Reason.FEATURE_TWICE, id="a feature twice, once nested"),
         pytest.param(wire(instance=-1), Reason.INSTANCE, id="a negative instance"),
         pytest.param(wire(instance=1.0), Reason.INSTANCE, id="a float as instance"),
         pytest.param(wire(weight=0), Reason.WEIGHT, id="no weight at all"),
@@ -145,6 +145,7 @@ def test_a_message_that_can_never_be_read_is_a_dead_letter_alone_and_beside_a_go
         pytest.param("scores", [], [], None, id="an empty list stays one"),
         pytest.param("scores", [1, "x"], None, {"scores": [1, "x"]}, id="a list with one misfit"),
         pytest.param("tags", ["a", "b"], ["a", "b"], None, id="a list of texts"),
+        pytest.param("scores", [[1, 2], [3]], [1.0, 2.0, 3.0], None, id="a list of lists, row by row"),
     ],
 )
 def test_a_feature_is_kept_in_its_column_or_apart(feature: str, given: object, kept: object, apart: object) -> None:

@@ -1,0 +1,466 @@
+"""Kafka topics through librdkafka, several times as fast as kafka-python; changes with confluent-kafka.
+
+It keeps the contract of `collectors.kafka.KafkaSource`, and the same group and partitions: the two drivers may share a group with
+the same ledger behind them. What the group assigns is not handed to librdkafka until it is claimed; each start hands over all
+started partitions anew, with their positions, because seeking in a partition that does not fetch yet is an error there.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import uuid
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import structlog
+from confluent_kafka import (
+    Consumer,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka import admin as admin_library
+
+from collectors.brokers import await_any, no_broker, refused
+from collectors.source import Block, Started
+from monitor.clock import Clock, Deadline
+from monitor.config.settings import KafkaSettings
+from monitor.cuts import Claim, Lost, Partition
+from monitor.errors import ConfigError, TransientError
+
+_MAX_POLL_RECORDS = 20_000
+_QUEUED_KBYTES = 64 * 1024
+_FETCH_MAX_BYTES = 32 * 2**20
+_MAX_PARTITION_FETCH_BYTES = 8 * 2**20
+_METADATA_MAX_AGE_SECONDS = 10.0
+_END_CHECK_SECONDS = 1.0
+_ASK_SECONDS = 10.0
+_PROBES = 20
+_PROBE_SECONDS = 0.5
+_POLL_INTERVAL_SECONDS = 300.0
+_SIGN_IN = {"_AUTHENTICATION", "SASL_AUTHENTICATION_FAILED", "UNSUPPORTED_SASL_MECHANISM", "_SSL"}
+_NO_LONGER_THERE = {"_AUTO_OFFSET_RESET", "OFFSET_OUT_OF_RANGE", "_LOG_TRUNCATION"}
+_NO_TOPIC = {"UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC", "_UNKNOWN_PARTITION"}
+
+_log = structlog.get_logger("driftline.kafka")
+# What librdkafka says of lost connections, our own events say once, with what to do.
+_silent = logging.getLogger("driftline.librdkafka")
+_silent.setLevel(logging.CRITICAL)
+
+_Where = tuple[str, int]
+_admin: Any = admin_library
+_OffsetSpec = _admin.OffsetSpec
+
+
+@dataclass(slots=True)
+class _Cursor:
+    partition: Partition
+    epoch: int
+    position: int
+    end_seen: int | None = None
+    """Where librdkafka last found nothing more, behind all markers of transactions; None after a message since."""
+
+
+class LibrdkafkaSource:
+    """`collectors.source.Source` of topics."""
+
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        topics: Sequence[str],
+        clock: Clock,
+        *,
+        with_headers: Collection[str] = (),
+        session_timeout_seconds: float = 10.0,
+        connect_seconds: float = 30.0,
+    ) -> None:
+        """Join the group; blocks of the topics `with_headers` have headers and timestamps too.
+
+        Raises:
+            TransientError: no broker answers within `connect_seconds`.
+            ConfigError: librdkafka refuses the settings, or the brokers refuse the user or us their certificate.
+        """
+        self._clock = clock
+        self._topics = list(topics)
+        self._with_headers = frozenset(with_headers)
+        self._ids: dict[str, str] = {}
+        self._missing: set[str] = set()
+        self._subscribed: set[str] = set()
+        self._assigned: set[_Where] = set()
+        self._cursors: dict[_Where, _Cursor] = {}
+        self._ends: dict[Partition, int] = {}
+        self._check_ends_at = 0.0
+        self._paused = False
+        self._closed = False
+        self._revoke: Callable[[], None] = lambda: None
+        self._refusal: KafkaError | None = None
+        deadline = Deadline.after(clock, connect_seconds)
+        await_any(settings, deadline)
+        connection = client_options(settings) | {"error_cb": self._heard}
+        try:
+            self._admin = _admin.AdminClient(dict(connection), logger=_silent)
+            self._await_metadata(settings, deadline)
+            options = connection | _consumer_options(settings, session_timeout_seconds)
+            self._consumer = Consumer(options, logger=_silent)
+            self._probing = options | {"group.id": f"{settings.group_id}-probe"}
+        except (KafkaException, ValueError) as error:
+            raise ConfigError(f"kafka: librdkafka does not take the settings: {_reason(error)}") from error
+
+    # The source
+
+    def discover(self) -> Sequence[Partition]:
+        """Return the partitions of all topics that exist; says once of a topic that it does not."""
+        with _translated("Kafka does not describe the topics"):
+            asked = self._admin.describe_topics(TopicCollection(self._topics), request_timeout=_ASK_SECONDS)
+        found: list[Partition] = []
+        for name, answer in sorted(asked.items()):
+            described = self._described(name, answer)
+            if described is None:
+                continue
+            identity = _identity(described)
+            if self._ids.get(name, identity) != identity:
+                _log.warning("a topic was made anew and is read from its beginning", topic=name)
+                self._restart()
+            self._ids[name] = identity
+            found.extend(
+                Partition(identity, number, name) for number in sorted(each.id for each in described.partitions)
+            )
+        self._subscribe({partition.name for partition in found})
+        return found
+
+    def poll(self, timeout_seconds: float) -> Sequence[Block]:
+        """Return what has arrived of the started partitions."""
+        if not self._subscribed:
+            threading.Event().wait(timeout_seconds)
+            return []
+        with _translated("Kafka cannot be read"):
+            polled: list[Any] = self._consumer.consume(_MAX_POLL_RECORDS, timeout_seconds)
+        by_partition: dict[_Where, list[Any]] = defaultdict(list)
+        for message in polled:
+            if message.error() is None:
+                by_partition[message.topic(), message.partition()].append(message)
+            elif not self._take_event(message, message.error()):
+                return []
+        return [
+            self._block(self._cursors[where], messages)
+            for where, messages in by_partition.items()
+            if where in self._cursors and not self._paused
+        ]
+
+    def unclaimed(self) -> Sequence[Partition]:
+        """Return the assigned partitions that are not started; those of a topic without a known id must wait."""
+        waiting = sorted(self._assigned - set(self._cursors))
+        if any(name not in self._ids for name, _ in waiting):
+            self.discover()
+        return [Partition(self._ids[name], number, name) for name, number in waiting if name in self._ids]
+
+    def start(self, claim: Claim) -> Started:
+        """Read on from the claim's offset, or from the oldest one that exists."""
+        partition = claim.partition
+        where = partition.name, partition.number
+        first = self._offsets([where], _OffsetSpec.earliest())[where]
+        end = self._offsets([where], _OffsetSpec.latest())[where]
+        stored = first if claim.next_offset is None else claim.next_offset
+        position, lost = stored, None
+        if stored < first:
+            position, lost = first, Lost(partition, stored, first)
+        elif stored > end and (end := max(end, self._readable_end(where, stored))) < stored:
+            position, lost = end, Lost(partition, end, stored)
+        self._cursors[where] = _Cursor(partition, claim.epoch, position)
+        self._hand_over()
+        return Started(stored, position, lost)
+
+    def release(self) -> None:
+        """Stop reading all partitions."""
+        self._forget()
+        self._hand_over()
+
+    def ends(self) -> Mapping[Partition, int]:
+        """Return the started partitions that are read to their end, as the broker says now and not only when last fetched."""
+        now = self._clock.monotonic()
+        if now >= self._check_ends_at:
+            self._ends = self._ask_ends()
+            self._check_ends_at = now + _END_CHECK_SECONDS
+        return {
+            cursor.partition: cursor.position
+            for cursor in self._cursors.values()
+            if self._ends.get(cursor.partition) == cursor.position
+        }
+
+    def lag(self) -> Mapping[str, int]:
+        """Return how many offsets lie between what was read and what the broker last told, by topic."""
+        waiting: Counter[str] = Counter()
+        for where, cursor in self._cursors.items():
+            known: Any = self._consumer.get_watermark_offsets(TopicPartition(*where), cached=True)
+            position = cursor.position if cursor.end_seen is None else max(cursor.position, cursor.end_seen)
+            waiting[cursor.partition.name] += max(0, known[1] - position) if known else 0
+        return waiting
+
+    def pause(self) -> None:
+        """Fetch nothing until `resume`; what librdkafka holds already is fetched again then."""
+        if not self._paused:
+            self._paused = True
+            self._hand_over()
+
+    def resume(self) -> None:
+        """Fetch again what is started."""
+        if self._paused:
+            self._paused = False
+            self._hand_over()
+
+    def acknowledge(self, committed: Mapping[Partition, int]) -> None:
+        """Commit offsets to Kafka, for lag tools."""
+        offsets = [
+            TopicPartition(*where, committed[cursor.partition])
+            for where, cursor in self._cursors.items()
+            if cursor.partition in committed
+        ]
+        if not offsets:
+            return
+        try:
+            self._consumer.commit(offsets=offsets, asynchronous=True)
+        except KafkaException as error:
+            _log.debug("Kafka took no note of offsets", error=_reason(error))
+
+    def on_revoke(self, callback: Callable[[], None]) -> None:
+        """Set what is called before partitions go to another member."""
+        self._revoke = callback
+
+    def close(self) -> None:
+        """Leave the group."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self._consumer.close()
+        except KafkaException as error:
+            _log.warning("Kafka was left without a word", error=_reason(error))
+
+    # Rebalances: called within consume() and close(), so by the polling thread
+
+    def _on_assign(self, consumer: Any, assigned: Sequence[TopicPartition]) -> None:
+        """Hold the new partitions until they are claimed."""
+        del consumer
+        self._forget()
+        self._assigned = {(where.topic, where.partition) for where in assigned}
+        self._hand_over()
+
+    def _on_revoke(self, consumer: Any, revoked: Sequence[TopicPartition]) -> None:
+        """Have what was read committed before another member reads on; librdkafka then takes the partitions back."""
+        del consumer
+        if revoked:
+            self._revoke()
+        self._assigned = set()
+        self._forget()
+
+    # What librdkafka tells
+
+    def _heard(self, error: KafkaError) -> None:
+        """Note that the brokers refuse us; called by librdkafka's polls."""
+        if error.name() in _SIGN_IN:
+            self._refusal = error
+
+    def _take_event(self, message: Any, error: KafkaError) -> bool:
+        """Deal with what is no message; false where all was begun anew and nothing of this poll counts."""
+        cursor = self._cursors.get((message.topic() or "", message.partition() or 0))
+        if error.name() == "_PARTITION_EOF":
+            if cursor is not None:
+                cursor.end_seen = message.offset()
+            return True
+        if error.name() in _NO_LONGER_THERE:
+            self._restart()
+            return False
+        if error.name() in _NO_TOPIC:  # deleted: the next `discover` says so
+            return True
+        raise TransientError(f"Kafka cannot be read ({error.name()})")
+
+    def _described(self, name: str, answer: Any) -> Any:
+        try:
+            described = answer.result(_ASK_SECONDS)
+        except KafkaException as error:
+            if error.args[0].name() not in _NO_TOPIC:
+                raise TransientError(f"Kafka does not describe the topics ({error.args[0].name()})") from error
+            if name not in self._missing:
+                _log.warning("waiting for a topic that does not exist yet", topic=name)
+            self._missing.add(name)
+            return None
+        except TimeoutError as error:
+            raise TransientError("Kafka does not describe the topics in time") from error
+        self._missing.discard(name)
+        return described
+
+    def _block(self, cursor: _Cursor, messages: Sequence[Any]) -> Block:
+        start, end = cursor.position, messages[-1].offset() + 1
+        offsets = np.fromiter((message.offset() for message in messages), dtype=np.int64, count=len(messages))
+        values = [message.value() for message in messages]
+        block = Block(cursor.partition, cursor.epoch, start, end, offsets, values)
+        if cursor.partition.name in self._with_headers:
+            stamps = np.fromiter((message.timestamp()[1] for message in messages), dtype=np.int64, count=len(messages))
+            block = replace(block, headers=[_headers(message) for message in messages], timestamps=stamps)
+        cursor.position = end
+        if cursor.end_seen is not None and cursor.end_seen < end:
+            cursor.end_seen = None
+        return block
+
+    def _hand_over(self) -> None:
+        """Have librdkafka fetch the started partitions from where they stand, or none while paused."""
+        started = (
+            [] if self._paused else [TopicPartition(*where, cursor.position) for where, cursor in self._cursors.items()]
+        )
+        for cursor in self._cursors.values():
+            cursor.end_seen = None
+        with _translated("Kafka's assignment changed"):
+            self._consumer.assign(started)
+
+    def _subscribe(self, existing: set[str]) -> None:
+        # Only to topics that exist: a consumer that asks for others makes some brokers create them.
+        if existing and existing != self._subscribed:
+            self._subscribed = existing
+            with _translated("Kafka does not take the subscription"):
+                self._consumer.subscribe(
+                    sorted(existing), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
+                )
+
+    def _restart(self) -> None:
+        """Commit what was read, and claim all partitions anew: some position is not valid any more."""
+        self._revoke()
+        self.release()
+
+    def _forget(self) -> None:
+        self._cursors = {}
+        self._ends = {}
+        self._check_ends_at = 0.0
+
+    def _ask_ends(self) -> dict[Partition, int]:
+        """Return the positions of the partitions of which nothing is left, as the broker says.
+
+        An open transaction counts as something to read, and so the end is asked for without regard to transactions.
+        """
+        at_end = {where: cursor for where, cursor in self._cursors.items() if cursor.end_seen is not None}
+        ends = self._offsets(list(at_end), _OffsetSpec.latest()) if at_end else {}
+        return {
+            cursor.partition: cursor.position
+            for where, cursor in at_end.items()
+            if cursor.end_seen is not None and cursor.end_seen >= ends[where]
+        }
+
+    def _offsets(self, of: Sequence[_Where], which: Any) -> dict[_Where, int]:
+        with _translated("Kafka does not tell the offsets of its partitions"):
+            asked = self._admin.list_offsets(
+                {TopicPartition(*where): which for where in of},
+                isolation_level=IsolationLevel.READ_UNCOMMITTED,
+                request_timeout=_ASK_SECONDS,
+            )
+            return {
+                (where.topic, where.partition): int(each.result(_ASK_SECONDS).offset) for where, each in asked.items()
+            }
+
+    def _readable_end(self, where: _Where, offset: int) -> int:
+        """Return the end of a partition as a fetch at `offset` tells it, 0 if there is nothing at `offset`.
+
+        Some brokers name too early an offset when asked for the last one, and nothing must be taken for deleted by mistake.
+        """
+        probe = Consumer(self._probing, logger=_silent)
+        target = TopicPartition(*where, offset)
+        try:
+            probe.assign([target])
+            for _ in range(_PROBES):
+                events = [message.error() for message in probe.consume(1, _PROBE_SECONDS)]
+                if any(error is not None and error.name() in _NO_LONGER_THERE for error in events):
+                    return 0
+                known: Any = probe.get_watermark_offsets(target, cached=True)
+                if known is not None and known[1] >= 0:
+                    return int(known[1])
+        except KafkaException as error:
+            raise TransientError(f"Kafka does not let {where[0]}/{where[1]} be read ({_reason(error)})") from error
+        finally:
+            probe.close()
+        raise TransientError(f"Kafka does not let {where[0]}/{where[1]} be read")
+
+    def _await_metadata(self, settings: KafkaSettings, deadline: Deadline) -> None:
+        """Return when a broker has answered as Kafka does; it may refuse the user, or we its certificate."""
+        while True:
+            try:
+                self._admin.list_topics(timeout=min(max(deadline.remaining(), 0.1), 2.0))
+            except KafkaException as error:
+                self._admin.poll(0)  # have `_heard` called
+                if self._refusal is not None or error.args[0].name() in _SIGN_IN:
+                    raise refused(settings) from error
+                if deadline.expired():
+                    raise TransientError(f"{no_broker(settings)} ({error.args[0].name()})") from error
+            else:
+                return
+
+
+def client_options(settings: KafkaSettings) -> dict[str, Any]:
+    """Return how librdkafka's clients reach the brokers; holds secrets, so it must not be shown."""
+    password = settings.sasl_plain_password
+    options = {
+        "bootstrap.servers": ",".join(settings.bootstrap_servers),
+        "security.protocol": settings.security_protocol,
+        "sasl.mechanism": settings.sasl_mechanism,
+        "sasl.username": settings.sasl_plain_username,
+        "sasl.password": None if password is None else password.get_secret_value(),
+        "ssl.ca.location": settings.ssl_cafile,
+        "ssl.certificate.location": settings.ssl_certfile,
+        "ssl.key.location": settings.ssl_keyfile,
+    }
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _consumer_options(settings: KafkaSettings, session_timeout_seconds: float) -> dict[str, Any]:
+    return {
+        "group.id": settings.group_id,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "error",
+        "isolation.level": "read_committed",
+        "allow.auto.create.topics": False,
+        "enable.partition.eof": True,
+        # Of what both drivers know, so that they may share a group.
+        "partition.assignment.strategy": "range,roundrobin",
+        "session.timeout.ms": int(session_timeout_seconds * 1000),
+        "heartbeat.interval.ms": int(session_timeout_seconds * 200),
+        "max.poll.interval.ms": int(_POLL_INTERVAL_SECONDS * 1000),
+        "topic.metadata.refresh.interval.ms": int(_METADATA_MAX_AGE_SECONDS * 1000),
+        "queued.max.messages.kbytes": _QUEUED_KBYTES,
+        "fetch.max.bytes": _FETCH_MAX_BYTES,
+        "max.partition.fetch.bytes": _MAX_PARTITION_FETCH_BYTES,
+    }
+
+
+def _headers(message: Any) -> list[tuple[str, bytes]]:
+    return [(name, value or b"") for name, value in message.headers() or ()]
+
+
+def _identity(described: Any) -> str:
+    """Return the topic's id as kafka-python writes it, so that both drivers mean the same partitions."""
+    found = described.topic_id
+    if found is None:
+        return f"name:{described.name}"
+    mask = 2**64 - 1
+    number = (found.get_most_significant_bits() & mask) << 64 | (found.get_least_significant_bits() & mask)
+    return str(uuid.UUID(int=number)) if number else f"name:{described.name}"
+
+
+def _reason(error: Exception) -> str:
+    """Return librdkafka's words for a failure, which name settings and hold no secrets of theirs."""
+    first = error.args[0] if error.args else error
+    return first.str() if isinstance(first, KafkaError) else str(first)
+
+
+@contextmanager
+def _translated(what: str) -> Iterator[None]:
+    try:
+        yield
+    except KafkaException as error:
+        raise TransientError(f"{what} ({error.args[0].name()})") from error
+    except TimeoutError as error:
+        raise TransientError(f"{what} (no answer in time)") from error

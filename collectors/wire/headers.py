@@ -1,0 +1,28 @@
+"""Names of the Kafka headers that carry what a captured message itself has no room for; a contract between releases."""
+
+from __future__ import annotations
+
+REQUEST_ID = "driftline-request-id"
+MODEL = "driftline-model"
+VERSION = "driftline-version"
+SIGNATURE = "driftline-signature"
+EVENT_TIME = "driftline-event-time"
+"""RFC 3339 with zone and microseconds: when the request came in."""
+LATENCY_SECONDS = "driftline-latency-seconds"
+STATUS = "driftline-status"
+"""HTTP status or gRPC code name of the answer."""
+SAMPLING_RATE = "driftline-sampling-rate"
+"""Share of requests that was captured, as a decimal number in (0, 1]."""
+SAMPLER = "driftline-sampler"
+"""`xxh3_64` where the rate was applied to the hash of the request id, as Driftline does; else `independent`."""
+
+DEAD_TOPIC = "driftline-dead-topic"
+DEAD_TOPIC_ID = "driftline-dead-topic-id"
+DEAD_PARTITION = "driftline-dead-partition"
+DEAD_OFFSET = "driftline-dead-offset"
+DEAD_REASON = "driftline-dead-reason"
+DEAD_DIGEST = "driftline-dead-digest"
+"""xxh3_128 of the message's bytes, in hexadecimal."""
+DEAD_SIZE = "driftline-dead-size"
+DEAD_RECORDED_AT = "driftline-dead-recorded-at"
+"""RFC 3339: when the cut that holds the dead letter was committed."""
