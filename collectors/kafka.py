@@ -29,21 +29,17 @@ from kafka.errors import (
 from kafka.structs import OffsetAndMetadata
 
 from collectors.brokers import await_any, no_broker, refused
+from collectors.client_options import kafka_python_client, kafka_python_group
 from collectors.source import Block, Started
 from monitor.clock import Clock, Deadline
 from monitor.config.settings import KafkaSettings
 from monitor.cuts import Claim, Lost, Partition
 from monitor.errors import ConfigError, TransientError
 
-_MAX_POLL_RECORDS = 20_000
-_FETCH_MAX_BYTES = 32 * 2**20
-_MAX_PARTITION_FETCH_BYTES = 8 * 2**20
-_METADATA_MAX_AGE_SECONDS = 10.0
 _END_CHECK_SECONDS = 1.0
 _ASK_MS = 2_000
 """How long to wait for an answer about offsets. kafka-python's own half minute would pass without a poll, so that a rebalance of
 the whole group would wait for it, and it was seen to pass although the broker was back by then."""
-_RECONNECT_MS = 2_000
 _PROBES = 20
 _CONNECT_PAUSE_SECONDS = 0.25
 _CLOSE_SECONDS = 3.0
@@ -93,7 +89,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
         self._paused = False
         self._closed = False
         self._revoke: Callable[[], None] = lambda: None
-        self._connection = connection_options(settings) | {"bootstrap_timeout_ms": int(connect_seconds * 1000)}
+        self._connection = kafka_python_client(settings) | {"bootstrap_timeout_ms": int(connect_seconds * 1000)}
         deadline = Deadline.after(clock, connect_seconds)
         await_any(settings, deadline)
         with _translated(no_broker(settings)):
@@ -101,7 +97,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
                 self._admin = KafkaAdminClient(**self._connection)
                 self._consumer = KafkaConsumer(
                     **self._connection,
-                    **_consumer_options(settings, session_timeout_seconds),
+                    **kafka_python_group(settings, session_timeout_seconds),
                 )
             except (SaslAuthenticationFailedError, IllegalSaslStateError, UnsupportedSaslMechanismError) as error:
                 raise refused(settings) from error
@@ -351,40 +347,6 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
 
 class _Reset(TransientError):
     """A position does not exist on the broker."""
-
-
-def connection_options(settings: KafkaSettings) -> dict[str, Any]:
-    """Return how kafka-python's clients reach the brokers; holds secrets, so it must not be shown."""
-    password = settings.sasl_plain_password
-    options = {
-        "bootstrap_servers": list(settings.bootstrap_servers),
-        "security_protocol": settings.security_protocol,
-        "sasl_mechanism": settings.sasl_mechanism,
-        "sasl_plain_username": settings.sasl_plain_username,
-        "sasl_plain_password": None if password is None else password.get_secret_value(),
-        "ssl_cafile": settings.ssl_cafile,
-        "ssl_certfile": settings.ssl_certfile,
-        "ssl_keyfile": settings.ssl_keyfile,
-        "reconnect_backoff_max_ms": _RECONNECT_MS,
-    }
-    return {name: value for name, value in options.items() if value is not None}
-
-
-def _consumer_options(settings: KafkaSettings, session_timeout_seconds: float) -> dict[str, Any]:
-    return {
-        "group_id": settings.group_id,
-        "enable_auto_commit": False,
-        "auto_offset_reset": "none",
-        "isolation_level": "read_committed",
-        "allow_auto_create_topics": False,
-        "session_timeout_ms": int(session_timeout_seconds * 1000),
-        "heartbeat_interval_ms": int(session_timeout_seconds * 200),
-        "metadata_max_age_ms": int(_METADATA_MAX_AGE_SECONDS * 1000),
-        "max_poll_records": _MAX_POLL_RECORDS,
-        "fetch_max_bytes": _FETCH_MAX_BYTES,
-        "max_partition_fetch_bytes": _MAX_PARTITION_FETCH_BYTES,
-        "metrics_enabled": False,
-    }
 
 
 def _identity(topic: Mapping[str, Any]) -> str:

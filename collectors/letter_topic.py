@@ -12,7 +12,7 @@ from typing import Any
 from kafka import KafkaProducer
 from kafka.errors import KafkaError, MessageSizeTooLargeError
 
-from collectors.kafka import connection_options
+from collectors.client_options import kafka_python_client
 from collectors.wire import headers as names
 from monitor.clock import rfc3339
 from monitor.config.settings import KafkaSettings
@@ -77,7 +77,7 @@ class KafkaLetterTopic:
         """Hand over to the producer's thread; the returned function waits for the outcome, or raises a KafkaError."""
         if self._producer is None:
             self._producer = KafkaProducer(
-                **connection_options(self._settings),
+                **kafka_python_client(self._settings),
                 acks="all",
                 enable_idempotence=True,
                 linger_ms=5,

@@ -29,22 +29,17 @@ from confluent_kafka import (
 from confluent_kafka import admin as admin_library
 
 from collectors.brokers import await_any, no_broker, refused
+from collectors.client_options import MAX_POLL_RECORDS, librdkafka_client, librdkafka_group
 from collectors.source import Block, Started
 from monitor.clock import Clock, Deadline
 from monitor.config.settings import KafkaSettings
 from monitor.cuts import Claim, Lost, Partition
 from monitor.errors import ConfigError, TransientError
 
-_MAX_POLL_RECORDS = 20_000
-_QUEUED_KBYTES = 64 * 1024
-_FETCH_MAX_BYTES = 32 * 2**20
-_MAX_PARTITION_FETCH_BYTES = 8 * 2**20
-_METADATA_MAX_AGE_SECONDS = 10.0
 _END_CHECK_SECONDS = 1.0
 _ASK_SECONDS = 10.0
 _PROBES = 20
 _PROBE_SECONDS = 0.5
-_POLL_INTERVAL_SECONDS = 300.0
 _SIGN_IN = {"_AUTHENTICATION", "SASL_AUTHENTICATION_FAILED", "UNSUPPORTED_SASL_MECHANISM", "_SSL"}
 _NO_LONGER_THERE = {"_AUTO_OFFSET_RESET", "OFFSET_OUT_OF_RANGE", "_LOG_TRUNCATION"}
 _NO_TOPIC = {"UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC", "_UNKNOWN_PARTITION"}
@@ -103,11 +98,11 @@ class LibrdkafkaSource:
         self._refusal: KafkaError | None = None
         deadline = Deadline.after(clock, connect_seconds)
         await_any(settings, deadline)
-        connection = client_options(settings) | {"error_cb": self._heard}
+        connection = librdkafka_client(settings) | {"error_cb": self._heard}
         try:
             self._admin = _admin.AdminClient(dict(connection), logger=_silent)
             self._await_metadata(settings, deadline)
-            options = connection | _consumer_options(settings, session_timeout_seconds)
+            options = connection | librdkafka_group(settings, session_timeout_seconds)
             self._consumer = Consumer(options, logger=_silent)
             self._probing = options | {"group.id": f"{settings.group_id}-probe"}
         except (KafkaException, ValueError) as error:
@@ -141,7 +136,7 @@ class LibrdkafkaSource:
             threading.Event().wait(timeout_seconds)
             return []
         with _translated("Kafka cannot be read"):
-            polled: list[Any] = self._consumer.consume(_MAX_POLL_RECORDS, timeout_seconds)
+            polled: list[Any] = self._consumer.consume(MAX_POLL_RECORDS, timeout_seconds)
         by_partition: dict[_Where, list[Any]] = defaultdict(list)
         for message in polled:
             if message.error() is None:
@@ -397,43 +392,6 @@ class LibrdkafkaSource:
                     raise TransientError(f"{no_broker(settings)} ({error.args[0].name()})") from error
             else:
                 return
-
-
-def client_options(settings: KafkaSettings) -> dict[str, Any]:
-    """Return how librdkafka's clients reach the brokers; holds secrets, so it must not be shown."""
-    password = settings.sasl_plain_password
-    options = {
-        "bootstrap.servers": ",".join(settings.bootstrap_servers),
-        "security.protocol": settings.security_protocol,
-        "sasl.mechanism": settings.sasl_mechanism,
-        "sasl.username": settings.sasl_plain_username,
-        "sasl.password": None if password is None else password.get_secret_value(),
-        "ssl.ca.location": settings.ssl_cafile,
-        "ssl.certificate.location": settings.ssl_certfile,
-        "ssl.key.location": settings.ssl_keyfile,
-    }
-    return {name: value for name, value in options.items() if value is not None}
-
-
-def _consumer_options(settings: KafkaSettings, session_timeout_seconds: float) -> dict[str, Any]:
-    return {
-        "group.id": settings.group_id,
-        "enable.auto.commit": False,
-        "enable.auto.offset.store": False,
-        "auto.offset.reset": "error",
-        "isolation.level": "read_committed",
-        "allow.auto.create.topics": False,
-        "enable.partition.eof": True,
-        # Of what both drivers know, so that they may share a group.
-        "partition.assignment.strategy": "range,roundrobin",
-        "session.timeout.ms": int(session_timeout_seconds * 1000),
-        "heartbeat.interval.ms": int(session_timeout_seconds * 200),
-        "max.poll.interval.ms": int(_POLL_INTERVAL_SECONDS * 1000),
-        "topic.metadata.refresh.interval.ms": int(_METADATA_MAX_AGE_SECONDS * 1000),
-        "queued.max.messages.kbytes": _QUEUED_KBYTES,
-        "fetch.max.bytes": _FETCH_MAX_BYTES,
-        "max.partition.fetch.bytes": _MAX_PARTITION_FETCH_BYTES,
-    }
 
 
 def _headers(message: Any) -> list[tuple[str, bytes]]:

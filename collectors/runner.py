@@ -28,6 +28,7 @@ from collectors.pairing import Pairing
 from collectors.sampler import Sampler
 from collectors.source import Block, Source
 from collectors.streams import Stream
+from collectors.troubles import Troubles
 from monitor.clock import Clock, Deadline
 from monitor.config.settings import CollectorSettings
 from monitor.cuts import CutLedger, Partition, SpanStorage
@@ -94,7 +95,7 @@ class Collector:
         self._committer = Committer(ledger, storage)
         self._backlog = Backlog()
         self._log = _log.bind(collector=name)
-        self._troubles: dict[str, set[str]] = {}
+        self._troubles = Troubles(self._metrics.retries, self._log)
         # Of the polling thread
         self._epochs: dict[Partition, int] = {}
         self._told: dict[Partition, tuple[int, float]] = {}
@@ -185,13 +186,13 @@ class Collector:
             self._show_lag(self._source.lag())
         except TransientError as error:
             self._connected = False
-            self._trouble("read", error)
+            self._troubles.met("read", error)
             stop.wait(_pause(self._failures))
             self._failures += 1
         else:
             self._connected = True
             self._failures = 0
-            self._well("read")
+            self._troubles.over("read")
 
     def _wait_for_room(self) -> bool:
         """Wait a moment for room in the backlog and say whether there is; count the time in which there is none."""
@@ -344,7 +345,7 @@ class Collector:
                 self._reclaim.set()
                 return
             except TransientError as error:
-                self._trouble("commit", error)
+                self._troubles.met("commit", error)
                 limit = deadline or self._deadline
                 if limit is not None and limit.expired():
                     self._log.warning("the last cut is not committed and will be read again")
@@ -355,7 +356,7 @@ class Collector:
             else:
                 self._last_cut = self._clock.monotonic()
                 self._heard_quiet = False
-                self._well("commit")
+                self._troubles.over("commit")
                 if prepared is not None:
                     self._settle(prepared)
                 return
@@ -386,7 +387,7 @@ class Collector:
             try:
                 self._buffer.set_types({model: self._ledger.column_types(model) for model in self._buffer.models})
             except TransientError as error:
-                self._trouble("column types", error)
+                self._troubles.met("column types", error)
                 if self._types_at is not None:
                     break
                 if self._deadline is not None and self._deadline.expired():
@@ -394,7 +395,7 @@ class Collector:
                 self._wait(failures)
                 failures += 1
             else:
-                self._well("column types")
+                self._troubles.over("column types")
                 break
         self._types_at = now
 
@@ -406,18 +407,6 @@ class Collector:
             threading.Event().wait(_RETRY_SECONDS[0])
         else:
             self._stopping.wait(_pause(failures))
-
-    def _trouble(self, what: str, error: TransientError) -> None:
-        """Count a failure that may pass, and say so once for each that is new."""
-        self._metrics.retries.labels(what).inc()
-        told = self._troubles.setdefault(what, set())
-        if str(error) not in told:
-            told.add(str(error))
-            self._log.warning("trying again", what=what, error=str(error))
-
-    def _well(self, what: str) -> None:
-        if self._troubles.pop(what, None) is not None:
-            self._log.info("works again", what=what)
 
 
 def _pause(failures: int) -> float:

@@ -10,7 +10,7 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
 
 from collectors.capture.exchange import Message
-from collectors.kafka import connection_options
+from collectors.client_options import kafka_python_client
 from monitor.config.settings import KafkaSettings
 from monitor.errors import ConfigError, InvalidRecord, TransientError
 
@@ -33,7 +33,7 @@ class KafkaSink:
         self._topic = topic
         try:
             self._producer = KafkaProducer(
-                **connection_options(settings),
+                **kafka_python_client(settings),
                 acks="all",
                 enable_idempotence=True,
                 bootstrap_timeout_ms=int(_BOOTSTRAP_SECONDS * 1000),

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from collectors.kafka import KafkaSource, connection_options
+from collectors.client_options import kafka_python_client
+from collectors.kafka import KafkaSource
 from collectors.streams import streams_of
 from monitor.clock import SystemClock
 from monitor.config.settings import KafkaSettings, Settings
@@ -62,7 +63,7 @@ def test_secrets_reach_kafka_and_nothing_else() -> None:
         sasl_plain_password=SecretStr("geheim"),
         ssl_cafile="ca.pem",
     )
-    found = connection_options(settings)
+    found = kafka_python_client(settings)
     assert (found["sasl_plain_username"], found["sasl_plain_password"]) == ("u", "geheim")
     assert found["ssl_cafile"] == "ca.pem"
     assert "ssl_keyfile" not in found
