@@ -1,8 +1,7 @@
-"""Kafka topics through librdkafka, several times as fast as kafka-python; changes with confluent-kafka.
+"""Kafka topics through librdkafka, for high volume; changes with confluent-kafka.
 
-It keeps the contract of `collectors.kafka.KafkaSource`, and the same group and partitions: the two drivers may share a group with
-the same ledger behind them. What the group assigns is not handed to librdkafka until it is claimed; each start hands over all
-started partitions anew, with their positions, because seeking in a partition that does not fetch yet is an error there.
+What the group assigns is not handed to librdkafka until it is claimed; each start hands over all started partitions anew, with
+their positions, because seeking in a partition that does not fetch yet is an error there. The two drivers may share a group.
 """
 
 from __future__ import annotations
@@ -10,14 +9,13 @@ from __future__ import annotations
 import logging
 import threading
 import uuid
-from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import structlog
 from confluent_kafka import (
     Consumer,
     IsolationLevel,
@@ -30,13 +28,13 @@ from confluent_kafka import admin as admin_library
 
 from collectors.brokers import await_any, no_broker, refused
 from collectors.client_options import MAX_POLL_RECORDS, librdkafka_client, librdkafka_group
-from collectors.source import Block, Started
+from collectors.group import Cursor, Topic, TopicGroup, Where, log
+from collectors.source import Block
 from monitor.clock import Clock, Deadline
 from monitor.config.settings import KafkaSettings
-from monitor.cuts import Claim, Lost, Partition
+from monitor.cuts import Partition
 from monitor.errors import ConfigError, TransientError
 
-_END_CHECK_SECONDS = 1.0
 _ASK_SECONDS = 10.0
 _PROBES = 20
 _PROBE_SECONDS = 0.5
@@ -44,27 +42,16 @@ _SIGN_IN = {"_AUTHENTICATION", "SASL_AUTHENTICATION_FAILED", "UNSUPPORTED_SASL_M
 _NO_LONGER_THERE = {"_AUTO_OFFSET_RESET", "OFFSET_OUT_OF_RANGE", "_LOG_TRUNCATION"}
 _NO_TOPIC = {"UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC", "_UNKNOWN_PARTITION"}
 
-_log = structlog.get_logger("driftline.kafka")
 # What librdkafka says of lost connections, our own events say once, with what to do.
 _silent = logging.getLogger("driftline.librdkafka")
 _silent.setLevel(logging.CRITICAL)
 
-_Where = tuple[str, int]
 _admin: Any = admin_library
 _OffsetSpec = _admin.OffsetSpec
 
 
-@dataclass(slots=True)
-class _Cursor:
-    partition: Partition
-    epoch: int
-    position: int
-    end_seen: int | None = None
-    """Where librdkafka last found nothing more, behind all markers of transactions; None after a message since."""
-
-
-class LibrdkafkaSource:
-    """`collectors.source.Source` of topics."""
+class LibrdkafkaSource(TopicGroup):
+    """`collectors.source.Source` of topics, by librdkafka."""
 
     def __init__(
         self,
@@ -82,19 +69,7 @@ class LibrdkafkaSource:
             TransientError: no broker answers within `connect_seconds`.
             ConfigError: librdkafka refuses the settings, or the brokers refuse the user or us their certificate.
         """
-        self._clock = clock
-        self._topics = list(topics)
-        self._with_headers = frozenset(with_headers)
-        self._ids: dict[str, str] = {}
-        self._missing: set[str] = set()
-        self._subscribed: set[str] = set()
-        self._assigned: set[_Where] = set()
-        self._cursors: dict[_Where, _Cursor] = {}
-        self._ends: dict[Partition, int] = {}
-        self._check_ends_at = 0.0
-        self._paused = False
-        self._closed = False
-        self._revoke: Callable[[], None] = lambda: None
+        super().__init__(topics, clock, with_headers)
         self._refusal: KafkaError | None = None
         deadline = Deadline.after(clock, connect_seconds)
         await_any(settings, deadline)
@@ -110,26 +85,6 @@ class LibrdkafkaSource:
 
     # The source
 
-    def discover(self) -> Sequence[Partition]:
-        """Return the partitions of all topics that exist; says once of a topic that it does not."""
-        with _translated("Kafka does not describe the topics"):
-            asked = self._admin.describe_topics(TopicCollection(self._topics), request_timeout=_ASK_SECONDS)
-        found: list[Partition] = []
-        for name, answer in sorted(asked.items()):
-            described = self._described(name, answer)
-            if described is None:
-                continue
-            identity = _identity(described)
-            if self._ids.get(name, identity) != identity:
-                _log.warning("a topic was made anew and is read from its beginning", topic=name)
-                self._restart()
-            self._ids[name] = identity
-            found.extend(
-                Partition(identity, number, name) for number in sorted(each.id for each in described.partitions)
-            )
-        self._subscribe({partition.name for partition in found})
-        return found
-
     def poll(self, timeout_seconds: float) -> Sequence[Block]:
         """Return what has arrived of the started partitions."""
         if not self._subscribed:
@@ -137,7 +92,7 @@ class LibrdkafkaSource:
             return []
         with _translated("Kafka cannot be read"):
             polled: list[Any] = self._consumer.consume(MAX_POLL_RECORDS, timeout_seconds)
-        by_partition: dict[_Where, list[Any]] = defaultdict(list)
+        by_partition: dict[Where, list[Any]] = defaultdict(list)
         for message in polled:
             if message.error() is None:
                 by_partition[message.topic(), message.partition()].append(message)
@@ -149,95 +104,6 @@ class LibrdkafkaSource:
             if where in self._cursors and not self._paused
         ]
 
-    def unclaimed(self) -> Sequence[Partition]:
-        """Return the assigned partitions that are not started; those of a topic without a known id must wait."""
-        waiting = sorted(self._assigned - set(self._cursors))
-        if any(name not in self._ids for name, _ in waiting):
-            self.discover()
-        return [Partition(self._ids[name], number, name) for name, number in waiting if name in self._ids]
-
-    def start(self, claim: Claim) -> Started:
-        """Read on from the claim's offset, or from the oldest one that exists."""
-        partition = claim.partition
-        where = partition.name, partition.number
-        first = self._offsets([where], _OffsetSpec.earliest())[where]
-        end = self._offsets([where], _OffsetSpec.latest())[where]
-        stored = first if claim.next_offset is None else claim.next_offset
-        position, lost = stored, None
-        if stored < first:
-            position, lost = first, Lost(partition, stored, first)
-        elif stored > end and (end := max(end, self._readable_end(where, stored))) < stored:
-            position, lost = end, Lost(partition, end, stored)
-        self._cursors[where] = _Cursor(partition, claim.epoch, position)
-        self._hand_over()
-        return Started(stored, position, lost)
-
-    def release(self) -> None:
-        """Stop reading all partitions."""
-        self._forget()
-        self._hand_over()
-
-    def ends(self) -> Mapping[Partition, int]:
-        """Return the started partitions that are read to their end, as the broker says now and not only when last fetched."""
-        now = self._clock.monotonic()
-        if now >= self._check_ends_at:
-            self._ends = self._ask_ends()
-            self._check_ends_at = now + _END_CHECK_SECONDS
-        return {
-            cursor.partition: cursor.position
-            for cursor in self._cursors.values()
-            if self._ends.get(cursor.partition) == cursor.position
-        }
-
-    def lag(self) -> Mapping[str, int]:
-        """Return how many offsets lie between what was read and what the broker last told, by topic."""
-        waiting: Counter[str] = Counter()
-        for where, cursor in self._cursors.items():
-            known: Any = self._consumer.get_watermark_offsets(TopicPartition(*where), cached=True)
-            position = cursor.position if cursor.end_seen is None else max(cursor.position, cursor.end_seen)
-            waiting[cursor.partition.name] += max(0, known[1] - position) if known else 0
-        return waiting
-
-    def pause(self) -> None:
-        """Fetch nothing until `resume`; what librdkafka holds already is fetched again then."""
-        if not self._paused:
-            self._paused = True
-            self._hand_over()
-
-    def resume(self) -> None:
-        """Fetch again what is started."""
-        if self._paused:
-            self._paused = False
-            self._hand_over()
-
-    def acknowledge(self, committed: Mapping[Partition, int]) -> None:
-        """Commit offsets to Kafka, for lag tools."""
-        offsets = [
-            TopicPartition(*where, committed[cursor.partition])
-            for where, cursor in self._cursors.items()
-            if cursor.partition in committed
-        ]
-        if not offsets:
-            return
-        try:
-            self._consumer.commit(offsets=offsets, asynchronous=True)
-        except KafkaException as error:
-            _log.debug("Kafka took no note of offsets", error=_reason(error))
-
-    def on_revoke(self, callback: Callable[[], None]) -> None:
-        """Set what is called before partitions go to another member."""
-        self._revoke = callback
-
-    def close(self) -> None:
-        """Leave the group."""
-        if self._closed:
-            return
-        self._closed = True
-        try:
-            self._consumer.close()
-        except KafkaException as error:
-            _log.warning("Kafka was left without a word", error=_reason(error))
-
     # Rebalances: called within consume() and close(), so by the polling thread
 
     def _on_assign(self, consumer: Any, assigned: Sequence[TopicPartition]) -> None:
@@ -245,15 +111,12 @@ class LibrdkafkaSource:
         del consumer
         self._forget()
         self._assigned = {(where.topic, where.partition) for where in assigned}
-        self._hand_over()
+        self._hold()
 
     def _on_revoke(self, consumer: Any, revoked: Sequence[TopicPartition]) -> None:
         """Have what was read committed before another member reads on; librdkafka then takes the partitions back."""
         del consumer
-        if revoked:
-            self._revoke()
-        self._assigned = set()
-        self._forget()
+        self._taken(any_at_all=bool(revoked))
 
     # What librdkafka tells
 
@@ -276,22 +139,18 @@ class LibrdkafkaSource:
             return True
         raise TransientError(f"Kafka cannot be read ({error.name()})")
 
-    def _described(self, name: str, answer: Any) -> Any:
+    def _described(self, answer: Any) -> Topic | None:
         try:
             described = answer.result(_ASK_SECONDS)
         except KafkaException as error:
             if error.args[0].name() not in _NO_TOPIC:
                 raise TransientError(f"Kafka does not describe the topics ({error.args[0].name()})") from error
-            if name not in self._missing:
-                _log.warning("waiting for a topic that does not exist yet", topic=name)
-            self._missing.add(name)
             return None
         except TimeoutError as error:
             raise TransientError("Kafka does not describe the topics in time") from error
-        self._missing.discard(name)
-        return described
+        return Topic(_identity(described), sorted(each.id for each in described.partitions))
 
-    def _block(self, cursor: _Cursor, messages: Sequence[Any]) -> Block:
+    def _block(self, cursor: Cursor, messages: Sequence[Any]) -> Block:
         start, end = cursor.position, messages[-1].offset() + 1
         offsets = np.fromiter((message.offset() for message in messages), dtype=np.int64, count=len(messages))
         values = [message.value() for message in messages]
@@ -304,40 +163,60 @@ class LibrdkafkaSource:
             cursor.end_seen = None
         return block
 
-    def _hand_over(self) -> None:
-        """Have librdkafka fetch the started partitions from where they stand, or none while paused."""
-        started = (
-            [] if self._paused else [TopicPartition(*where, cursor.position) for where, cursor in self._cursors.items()]
-        )
-        for cursor in self._cursors.values():
+    # Of the driver
+
+    def _describe(self) -> Mapping[str, Topic | None]:
+        with _translated("Kafka does not describe the topics"):
+            asked = self._admin.describe_topics(TopicCollection(self._topics), request_timeout=_ASK_SECONDS)
+        return {name: self._described(answer) for name, answer in asked.items()}
+
+    def _subscribe(self, topics: list[str]) -> None:
+        with _translated("Kafka does not take the subscription"):
+            self._consumer.subscribe(
+                topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
+            )
+
+    def _bounds(self, where: Where) -> tuple[int, int]:
+        first = self._offsets([where], _OffsetSpec.earliest())[where]
+        return first, self._offsets([where], _OffsetSpec.latest())[where]
+
+    def _begin(self, where: Where, cursor: Cursor) -> None:
+        self._fetch({**self._cursors, where: cursor})
+
+    def _hold(self) -> None:
+        self._fetch({})
+
+    def _go_on(self) -> None:
+        self._fetch(self._cursors)
+
+    def _behind(self, where: Where, cursor: Cursor) -> int:
+        known: Any = self._consumer.get_watermark_offsets(TopicPartition(*where), cached=True)
+        position = cursor.position if cursor.end_seen is None else max(cursor.position, cursor.end_seen)
+        return max(0, known[1] - position) if known else 0
+
+    def _hint(self, offsets: Mapping[Where, int]) -> None:
+        try:
+            told = [TopicPartition(*where, offset) for where, offset in offsets.items()]
+            self._consumer.commit(offsets=told, asynchronous=True)
+        except KafkaException as error:
+            log.debug("Kafka took no note of offsets", error=_reason(error))
+
+    def _leave(self) -> None:
+        try:
+            self._consumer.close()
+        except KafkaException as error:
+            log.warning("Kafka was left without a word", error=_reason(error))
+
+    def _fetch(self, started: Mapping[Where, Cursor]) -> None:
+        """Have librdkafka fetch these partitions from where they stand, or none while paused; what it holds is fetched again."""
+        for cursor in started.values():
             cursor.end_seen = None
+        positions = [TopicPartition(*where, cursor.position) for where, cursor in started.items()]
         with _translated("Kafka's assignment changed"):
-            self._consumer.assign(started)
-
-    def _subscribe(self, existing: set[str]) -> None:
-        # Only to topics that exist: a consumer that asks for others makes some brokers create them.
-        if existing and existing != self._subscribed:
-            self._subscribed = existing
-            with _translated("Kafka does not take the subscription"):
-                self._consumer.subscribe(
-                    sorted(existing), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
-                )
-
-    def _restart(self) -> None:
-        """Commit what was read, and claim all partitions anew: some position is not valid any more."""
-        self._revoke()
-        self.release()
-
-    def _forget(self) -> None:
-        self._cursors = {}
-        self._ends = {}
-        self._check_ends_at = 0.0
+            self._consumer.assign([] if self._paused else positions)
 
     def _ask_ends(self) -> dict[Partition, int]:
-        """Return the positions of the partitions of which nothing is left, as the broker says.
-
-        An open transaction counts as something to read, and so the end is asked for without regard to transactions.
-        """
+        # An open transaction counts as something to read, and so the end is asked for without regard to transactions.
         at_end = {where: cursor for where, cursor in self._cursors.items() if cursor.end_seen is not None}
         ends = self._offsets(list(at_end), _OffsetSpec.latest()) if at_end else {}
         return {
@@ -346,7 +225,7 @@ class LibrdkafkaSource:
             if cursor.end_seen is not None and cursor.end_seen >= ends[where]
         }
 
-    def _offsets(self, of: Sequence[_Where], which: Any) -> dict[_Where, int]:
+    def _offsets(self, of: Sequence[Where], which: Any) -> dict[Where, int]:
         with _translated("Kafka does not tell the offsets of its partitions"):
             asked = self._admin.list_offsets(
                 {TopicPartition(*where): which for where in of},
@@ -357,11 +236,7 @@ class LibrdkafkaSource:
                 (where.topic, where.partition): int(each.result(_ASK_SECONDS).offset) for where, each in asked.items()
             }
 
-    def _readable_end(self, where: _Where, offset: int) -> int:
-        """Return the end of a partition as a fetch at `offset` tells it, 0 if there is nothing at `offset`.
-
-        Some brokers name too early an offset when asked for the last one, and nothing must be taken for deleted by mistake.
-        """
+    def _readable_end(self, where: Where, offset: int) -> int:
         probe = Consumer(self._probing, logger=_silent)
         target = TopicPartition(*where, offset)
         try:
