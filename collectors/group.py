@@ -16,7 +16,7 @@ import structlog
 
 from collectors.source import Started
 from monitor.clock import Clock
-from monitor.cuts import Claim, Lost, Partition
+from monitor.cuts import Claim, Partition
 from monitor.errors import TransientError
 
 _END_CHECK_SECONDS = 1.0
@@ -105,16 +105,13 @@ class TopicGroup(ABC):
         partition = claim.partition
         where = partition.name, partition.number
         first, end = self._bounds(where)
-        stored = first if claim.next_offset is None else claim.next_offset
-        position, lost = stored, None
-        if stored < first:
-            position, lost = first, Lost(partition, stored, first)
-        elif stored > end and (end := max(end, self._readable_end(where, stored))) < stored:
-            position, lost = end, Lost(partition, end, stored)
-        cursor = Cursor(partition, claim.epoch, position)
+        if claim.next_offset is not None and claim.next_offset > end:
+            end = max(end, self._readable_end(where, claim.next_offset))
+        started = Started.under(claim, first, end)
+        cursor = Cursor(partition, claim.epoch, started.position)
         self._begin(where, cursor)
         self._cursors[where] = cursor
-        return Started(stored, position, lost)
+        return started
 
     def release(self) -> None:
         """Stop reading all partitions."""
@@ -178,10 +175,8 @@ class TopicGroup(ABC):
 
     # For the driver
 
-    def _taken(self, *, any_at_all: bool) -> None:
-        """Have what was read committed before another member reads on, and give all partitions up."""
-        if any_at_all:
-            self._revoke()
+    def _give_up(self) -> None:
+        """Note that no partition is ours any more."""
         self._assigned = set()
         self._forget()
 

@@ -90,7 +90,9 @@ class KafkaSource(TopicGroup, ConsumerRebalanceListener):  # type: ignore[misc]
 
     def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
         """Have what was read committed before another member reads on."""
-        self._taken(any_at_all=bool(revoked))
+        if revoked:
+            self._revoke()
+        self._give_up()
 
     def on_partitions_lost(self, lost: Sequence[TopicPartition]) -> None:
         """Give up partitions that are somebody else's already; what was read of them may still be committed, or not."""

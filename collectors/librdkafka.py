@@ -116,7 +116,9 @@ class LibrdkafkaSource(TopicGroup):
     def _on_revoke(self, consumer: Any, revoked: Sequence[TopicPartition]) -> None:
         """Have what was read committed before another member reads on; librdkafka then takes the partitions back."""
         del consumer
-        self._taken(any_at_all=bool(revoked))
+        if revoked:
+            self._revoke()
+        self._give_up()
 
     # What librdkafka tells
 

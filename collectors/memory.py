@@ -14,7 +14,7 @@ from datetime import datetime
 import numpy as np
 
 from collectors.source import Block, Headers, Started
-from monitor.cuts import Claim, Count, Cut, DeadLetter, Lost, Partition, SealedSpan
+from monitor.cuts import Claim, Count, Cut, DeadLetter, Partition, SealedSpan
 from monitor.errors import InvariantBroken, StaleClaim
 from monitor.records import ColumnTypes, SpanKind, WindowKey
 
@@ -244,15 +244,9 @@ class MemorySource:
         """Read on from the claim's offset."""
         partition = claim.partition
         first = self._topics[partition.source].first_offsets.get(partition.number, 0)
-        end = len(self._values(partition))
-        stored = first if claim.next_offset is None else claim.next_offset
-        position, lost = stored, None
-        if stored < first:
-            position, lost = first, Lost(partition, stored, first)
-        elif stored > end:
-            position, lost = end, Lost(partition, end, stored)
-        self._cursors[partition] = _Cursor(claim.epoch, position)
-        return Started(stored, position, lost)
+        started = Started.under(claim, first, len(self._values(partition)))
+        self._cursors[partition] = _Cursor(claim.epoch, started.position)
+        return started
 
     def release(self) -> None:
         """Stop reading all partitions."""

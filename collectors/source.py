@@ -75,6 +75,19 @@ class Started:
     position: int
     lost: Lost | None = None
 
+    @classmethod
+    def under(cls, claim: Claim, first: int, end: int) -> Started:
+        """Return where reading begins in an input that holds the offsets [first, end).
+
+        What was deleted before it was read, or cut off behind what was read, is lost.
+        """
+        stored = first if claim.next_offset is None else claim.next_offset
+        if stored < first:
+            return cls(stored, first, Lost(claim.partition, stored, first))
+        if stored > end:
+            return cls(stored, end, Lost(claim.partition, end, stored))
+        return cls(stored, stored)
+
 
 class Source(Protocol):
     """An input of several partitions; used by one thread only, except for `on_revoke`'s callback.
