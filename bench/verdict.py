@@ -24,7 +24,7 @@ import pyarrow as pa
 from bench.rig import flights, peers
 from bench.rig.timing import Timing, hold_to_one_core, in_turns
 from monitor.compare.findings import WindowFindings
-from monitor.compare.judge import judge
+from monitor.compare.judge import PREVIOUS, judge
 from monitor.config.settings import DetectionSettings
 from monitor.profile.baseline import Baseline, create_baseline
 from monitor.profile.profile import Profile, build_profile, count_rows
@@ -93,7 +93,7 @@ def window_rows(table: pa.Table, baseline: Baseline | None = None) -> Rows:
 
 def verdict(rows: Rows, baseline: Baseline, previous: Profile | None = None) -> WindowFindings:
     """Profile and judge a window: the work that is promised at a rate."""
-    return judge(build_profile(rows, baseline), baseline, previous, _SETTINGS)
+    return judge(build_profile(rows, baseline), baseline, {} if previous is None else {PREVIOUS: previous}, _SETTINGS)
 
 
 def plain_tfdv(frame: Any, schema: Any) -> Any:
@@ -151,7 +151,7 @@ def measure_ours(reference: pa.Table, current: pa.Table, runs: int) -> tuple[lis
             "rows from a table": lambda: window_rows(current, baseline),
             "TFDV statistics": lambda: tfdv.statistics(rows.features),
             "counts on the baseline's cells": lambda: count_rows(rows, baseline),
-            "verdict": lambda: judge(profile, baseline, None, _SETTINGS),
+            "verdict": lambda: judge(profile, baseline, {}, _SETTINGS),
         },
         runs,
     )

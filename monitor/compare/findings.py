@@ -31,6 +31,10 @@ class Kind(StrEnum):
     PREDICTION_DRIFT = "prediction_drift"
     MISSING_VALUES = "missing_values"
     BASELINE = "baseline"
+    DATA_BREAK = "data_break"
+    JOINT_DRIFT = "joint_drift"
+    ATTRIBUTION_DRIFT = "attribution_drift"
+    CUSTOM_VALIDATION = "custom_validation"
 
 
 class Outcome(StrEnum):

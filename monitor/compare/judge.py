@@ -24,6 +24,7 @@ from monitor.records import FeatureType, ValueType, Window
 
 TRAINING = "training"
 PREVIOUS = "previous"
+"""The earlier window that TFDV's own drift comparators are measured against."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +44,18 @@ class Reference:
         return cls(TRAINING, counts, {}, baseline.statistics, baseline.blocks)
 
     @classmethod
-    def previous(cls, profile: Profile) -> Reference:
-        """Return an earlier window as a reference."""
-        return cls(PREVIOUS, profile.counts, profile.notable, profile.statistics, profile.blocks)
+    def earlier(cls, name: str, profile: Profile) -> Reference:
+        """Return an earlier window, or several rolled up, as a reference."""
+        return cls(name, profile.counts, profile.notable, profile.statistics, profile.blocks)
 
 
 def judge(
     profile: Profile,
     baseline: Baseline,
-    previous: Profile | None,
+    earlier: Mapping[str, Profile],
     settings: DetectionSettings,
     *,
+    share: float = 1.0,
     model: str | None = None,
     version: str | None = None,
     window: Window | None = None,
@@ -66,8 +68,10 @@ def judge(
     Args:
         profile: the window, profiled on `baseline`.
         baseline: the training reference.
-        previous: the window before, profiled on the same baseline; None where there is none.
+        earlier: by the name of the reference ("previous", "seasonal", ...) the earlier windows to compare with, profiled on
+            the same baseline; those that the settings do not name are left out, as are empty ones.
         settings: budget of false alarms, references, least effects, overrides.
+        share: of the window's budget of false alarms, for this judgement: the overall one and those of slices share it.
         model: for the findings' head, as are version, window, revision and slice_key.
         version: see model.
         window: see model.
@@ -78,11 +82,10 @@ def judge(
     Raises:
         InvariantBroken: a profile was made on another baseline, so that its cells mean something else.
     """
-    for each in (profile, previous):
-        if each is not None and each.baseline != baseline.fingerprint:
-            raise InvariantBroken("a profile was made on another baseline than the one it is judged by")
-    references = list(_references(baseline, previous, settings))
-    findings = _ordered(_findings(profile, baseline, references, settings)) if profile.rows else [_nothing()]
+    if any(each.baseline != baseline.fingerprint for each in (profile, *earlier.values())):
+        raise InvariantBroken("a profile was made on another baseline than the one it is judged by")
+    references = list(_references(baseline, earlier, settings))
+    findings = _ordered(_findings(profile, baseline, references, settings, share)) if profile.rows else [_nothing()]
     return WindowFindings(
         verdict=verdict_of(findings),
         findings=findings,
@@ -98,11 +101,12 @@ def judge(
     )
 
 
-def _references(baseline: Baseline, previous: Profile | None, settings: DetectionSettings) -> Iterator[Reference]:
-    if TRAINING in settings.references:
-        yield Reference.training(baseline)
-    if PREVIOUS in settings.references and previous is not None and previous.rows:
-        yield Reference.previous(previous)
+def _references(baseline: Baseline, earlier: Mapping[str, Profile], settings: DetectionSettings) -> Iterator[Reference]:
+    for name in settings.references:
+        if name == TRAINING:
+            yield Reference.training(baseline)
+        elif name in earlier and earlier[name].rows:
+            yield Reference.earlier(name, earlier[name])
 
 
 def _findings(
@@ -110,10 +114,12 @@ def _findings(
     baseline: Baseline,
     references: Sequence[Reference],
     settings: DetectionSettings,
+    share: float,
 ) -> Iterator[Finding]:
     yield from misfit_findings(profile)
-    yield from _tfdv_findings(profile, baseline, references, settings)
-    yield from calibrated_findings(profile, baseline, references, settings)
+    if profile.statistics:  # of slices there are none
+        yield from _tfdv_findings(profile, baseline, references, settings)
+    yield from calibrated_findings(profile, baseline, references, settings, share)
 
 
 def calibrated_findings(
@@ -121,10 +127,11 @@ def calibrated_findings(
     baseline: Baseline,
     references: Sequence[Reference],
     settings: DetectionSettings,
+    share: float = 1.0,
 ) -> Iterator[Finding]:
     """Yield the calibrated comparisons of a window, whose levels share one budget of false alarms; no TFDV in them."""
     planned = list(_planned(profile, baseline, references, settings))
-    level = corrected_level(settings.false_alarm_rate, len(planned))
+    level = corrected_level(share * settings.false_alarm_rate, len(planned))
     for comparison in planned:
         yield comparison(level)
 
@@ -138,6 +145,8 @@ def _tfdv_findings(
     measured = with_comparators(baseline.schema, _extra(profile, baseline))
     by_name = {reference.name: reference for reference in references}
     drift = by_name.get(PREVIOUS)
+    if drift is not None and not drift.statistics:
+        drift = None
     validation = tfdv.validate(
         profile.statistics,
         measured,

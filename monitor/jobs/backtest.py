@@ -17,7 +17,7 @@ import pyarrow as pa
 from collectors.files import Tables, open_tables
 from monitor.clock import EPOCH, from_micros, to_micros
 from monitor.compare.findings import WindowFindings
-from monitor.compare.judge import judge
+from monitor.compare.judge import PREVIOUS, judge
 from monitor.config.settings import DetectionSettings
 from monitor.errors import ConfigError, InputError
 from monitor.jobs.checking import ReferenceFiles, about, check_ignored, current_rows, known_types, read_baseline
@@ -70,7 +70,7 @@ def backtest(
         with about(traffic.uri):
             rows = _rows(table, traffic, baseline)
         profile = build_profile(rows, baseline)
-        yield judge(profile, baseline, previous, settings, window=window)
+        yield judge(profile, baseline, {} if previous is None else {PREVIOUS: previous}, settings, window=window)
         if profile.rows:
             previous = profile
 

@@ -64,7 +64,7 @@ def check(reference: ReferenceFiles, current: str, settings: DetectionSettings) 
         check_ignored(reference.roles, table, ignorable)
         rows = current_rows(table, reference.roles, baseline)
     profile = build_profile(rows, baseline)
-    return Comparison((judge(profile, baseline, None, settings),), baseline, profile)
+    return Comparison((judge(profile, baseline, {}, settings),), baseline, profile)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from monitor.compare.findings import Finding, Kind, Outcome, Verdict, WindowFindings
-from monitor.compare.judge import judge
+from monitor.compare.judge import PREVIOUS, judge
 from monitor.config.loading import configuration_hash
 from monitor.config.settings import FloorSettings, ModelSettings
 from monitor.cuts import SpanStorage
@@ -43,10 +43,11 @@ class Judge:
         if baseline is None:
             return Judgement(pending, _without_baseline(pending).to_json(), None, None, digest)
         profile = self._profile(pending, baseline, settings)
+        previous = self._previous(key, baseline, settings)
         found = judge(
             profile,
             baseline,
-            self._previous(key, baseline, settings),
+            {} if previous is None else {PREVIOUS: previous},
             settings.detection,
             model=key.model,
             version=key.version,

@@ -97,7 +97,7 @@ def test_a_window_is_judged_as_production_judges_it(driftline: Driftline, folder
     alone = judge(
         build_profile(rows_from_table(first, roles, baseline.column_types), baseline),
         baseline,
-        None,
+        {},
         DetectionSettings(),
     )
     assert found[0]["findings"] == alone.to_json()["findings"]

@@ -11,7 +11,7 @@ import pytest
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
 from monitor.compare.findings import Finding, Kind, Outcome, Verdict, WindowFindings
-from monitor.compare.judge import Reference, calibrated_findings, judge
+from monitor.compare.judge import PREVIOUS, Reference, calibrated_findings, judge
 from monitor.config.settings import DetectionSettings, FeatureSettings
 from monitor.errors import InvariantBroken
 from monitor.profile.baseline import Baseline, create_baseline
@@ -47,7 +47,7 @@ def test_two_random_halves_of_one_month_agree(seed: int) -> None:
     order = np.random.default_rng(seed).permutation(table.num_rows)
     half = table.num_rows // 2
     baseline = create_baseline(drawn(table, order[:half]))
-    result = judge(build_profile(drawn(table, order[half:]), baseline), baseline, None, SETTINGS)
+    result = judge(build_profile(drawn(table, order[half:]), baseline), baseline, {}, SETTINGS)
     assert result.verdict is Verdict.OK
     assert all(f.outcome is not Outcome.INSUFFICIENT for f in result.findings)
 
@@ -65,7 +65,7 @@ def test_samples_of_the_baselines_own_month_are_rarely_flagged(january: Baseline
 
 
 def test_january_against_july_is_flagged_and_says_what_moved(january: Baseline) -> None:
-    result = judge(build_profile(rows_of(of_months(flights(), 7)), january), january, None, SETTINGS)
+    result = judge(build_profile(rows_of(of_months(flights(), 7)), january), january, {}, SETTINGS)
     assert result.verdict is Verdict.FLAGGED
     moved = _of(result, "dest", "cohens_w")
     assert moved.flagged
@@ -84,7 +84,7 @@ def test_tfdv_distances_equal_those_of_a_schema_with_comparators(january: Baseli
 
     profile = build_profile(rows_of(of_months(flights(), 7)), january)
     previous = build_profile(rows_of(of_months(flights(), 6)), january)
-    result = judge(profile, january, previous, SETTINGS)
+    result = judge(profile, january, {PREVIOUS: previous}, SETTINGS)
     schema = schema_pb2.Schema()
     schema.ParseFromString(january.schema)
     for name in ("dest", "distance"):
@@ -129,7 +129,7 @@ def test_a_tfdv_distance_flags_only_by_the_users_own_threshold(limit: float, fla
     schema.feature[0].skew_comparator.infinity_norm.threshold = limit
     baseline = create_baseline(reference, schema=schema.SerializeToString())
     profile = build_profile(Rows(pa.table({"colour": _strings({"red": 900, "blue": 100})})), baseline)
-    finding = _of(judge(profile, baseline, None, SETTINGS), "colour", "infinity_norm")
+    finding = _of(judge(profile, baseline, {}, SETTINGS), "colour", "infinity_norm")
     assert finding.value == pytest.approx(0.4)
     assert finding.threshold == limit
     assert finding.flagged is flagged
@@ -146,7 +146,7 @@ def test_values_outside_of_a_domain(written: bool, flagged: bool) -> None:
     inferred = create_baseline(reference)
     baseline = create_baseline(reference, schema=inferred.schema) if written else inferred
     profile = build_profile(Rows(pa.table({"colour": _strings({"red": 597, "blue": 400, "green": 3})})), baseline)
-    result = judge(profile, baseline, None, SETTINGS)
+    result = judge(profile, baseline, {}, SETTINGS)
     finding = _of(result, "colour", "ENUM_TYPE_UNEXPECTED_STRING_VALUES")
     assert finding.kind is Kind.SCHEMA_ANOMALY
     assert finding.flagged is flagged
@@ -159,7 +159,7 @@ def test_a_column_that_is_gone_flags(written: bool) -> None:
     reference = Rows(pa.table({"a": np.arange(500) % 7, "b": np.arange(500) % 3}))
     inferred = create_baseline(reference)
     baseline = create_baseline(reference, schema=inferred.schema) if written else inferred
-    result = judge(build_profile(Rows(pa.table({"a": np.arange(500) % 7})), baseline), baseline, None, SETTINGS)
+    result = judge(build_profile(Rows(pa.table({"a": np.arange(500) % 7})), baseline), baseline, {}, SETTINGS)
     assert _of(result, "b", "SCHEMA_MISSING_COLUMN").flagged
     assert result.verdict is Verdict.FLAGGED
 
@@ -175,7 +175,7 @@ def test_a_missing_label_and_a_new_prediction_are_no_anomaly() -> None:
     for feature in written.feature:
         del feature.not_in_environment[:]
     for baseline in (plain, create_baseline(training, schema=written.SerializeToString())):
-        result = judge(build_profile(serving, baseline), baseline, None, SETTINGS)
+        result = judge(build_profile(serving, baseline), baseline, {}, SETTINGS)
         assert [f for f in result.findings if f.kind is Kind.SCHEMA_ANOMALY] == []
         assert all(f.feature != "late" for f in result.findings)
         assert result.verdict is Verdict.OK
@@ -185,7 +185,7 @@ def test_a_column_that_only_the_schema_knows_informs() -> None:
     rows = Rows(pa.table({"a": np.arange(600) % 5}))
     wide = create_baseline(Rows(pa.table({"a": np.arange(600) % 5, "id": np.arange(600)})))
     baseline = create_baseline(rows, schema=wide.schema)
-    result = judge(build_profile(rows, baseline), baseline, None, SETTINGS)
+    result = judge(build_profile(rows, baseline), baseline, {}, SETTINGS)
     assert not _of(result, "id", "SCHEMA_MISSING_COLUMN").flagged
     assert result.verdict is Verdict.OK
 
@@ -193,9 +193,7 @@ def test_a_column_that_only_the_schema_knows_informs() -> None:
 def test_values_of_the_wrong_type_are_a_flagged_finding() -> None:
     rows = Rows(pa.table({"a": np.arange(600) % 5}))
     baseline = create_baseline(rows)
-    result = judge(
-        build_profile(replace(rows, misfits={"a": Misfits(6, ('"x"',))}), baseline), baseline, None, SETTINGS
-    )
+    result = judge(build_profile(replace(rows, misfits={"a": Misfits(6, ('"x"',))}), baseline), baseline, {}, SETTINGS)
     finding = _of(result, "a", "type_mismatch")
     assert finding.flagged
     assert finding.value == 0.01
@@ -211,8 +209,8 @@ def test_a_prediction_that_the_baseline_lacks_drifts_against_the_previous_window
         return Rows(pa.table({"a": random.normal(size=2_000), "score": score}), prediction="score")
 
     before, same, moved = (build_profile(window(mean), training) for mean in (0.4, 0.4, 0.55))
-    quiet = judge(same, training, before, SETTINGS)
-    loud = judge(moved, training, before, SETTINGS)
+    quiet = judge(same, training, {PREVIOUS: before}, SETTINGS)
+    loud = judge(moved, training, {PREVIOUS: before}, SETTINGS)
     assert quiet.verdict is Verdict.OK
     finding = _of(loud, "score", "cohens_w", "previous")
     assert finding.kind is Kind.PREDICTION_DRIFT
@@ -261,7 +259,7 @@ def test_settings_ignore_a_feature_or_raise_its_least_effect() -> None:
     baseline = create_baseline(Rows(pa.table({n: random.normal(size=4_000) for n in "abc"})))
     moved = Rows(pa.table({n: random.normal(0.4, size=4_000) for n in "abc"}))
     settings = DetectionSettings(features={"a": FeatureSettings(ignore=True), "b": FeatureSettings(min_effect=0.6)})
-    result = judge(build_profile(moved, baseline), baseline, None, settings)
+    result = judge(build_profile(moved, baseline), baseline, {}, settings)
     assert {f.feature for f in result.findings if f.flagged} == {"c"}
     assert "a" not in {f.feature for f in result.findings}
     assert _of(result, "b", "cohens_w").threshold == 0.6
@@ -270,20 +268,20 @@ def test_settings_ignore_a_feature_or_raise_its_least_effect() -> None:
 def test_few_rows_are_no_evidence_and_the_reason_says_how_many_would_do() -> None:
     random = np.random.default_rng(5)
     baseline = create_baseline(Rows(pa.table({"a": random.normal(size=4_000)})))
-    result = judge(build_profile(Rows(pa.table({"a": random.normal(size=20)})), baseline), baseline, None, SETTINGS)
+    result = judge(build_profile(Rows(pa.table({"a": random.normal(size=20)})), baseline), baseline, {}, SETTINGS)
     assert result.verdict is Verdict.INSUFFICIENT
     reason = _of(result, "a", "cohens_w").reason
     assert reason is not None
     assert reason.startswith("too few rows: 20 effective")
     enough = int(reason.split("about ")[1].split(" ")[0])
     table = Rows(pa.table({"a": random.normal(size=enough + 10)}))
-    assert judge(build_profile(table, baseline), baseline, None, SETTINGS).verdict is Verdict.OK
+    assert judge(build_profile(table, baseline), baseline, {}, SETTINGS).verdict is Verdict.OK
 
 
 def test_a_window_without_rows_is_no_evidence() -> None:
     baseline = create_baseline(Rows(pa.table({"a": np.arange(100)})))
     empty = Rows(pa.table({"a": pa.array([], pa.int64())}), seen=7)
-    result = judge(build_profile(empty, baseline), baseline, None, SETTINGS, number=4)
+    result = judge(build_profile(empty, baseline), baseline, {}, SETTINGS, number=4)
     assert result.verdict is Verdict.INSUFFICIENT
     assert (result.rows, result.rows_seen, result.baseline) == (0, 7, 4)
     assert result.findings[0].reason
@@ -340,16 +338,16 @@ def test_odd_columns_neither_crash_nor_flag(reference: int, rows: int, verdict: 
 
     baseline = create_baseline(odd(reference))
     profile = build_profile(odd(rows), baseline)
-    result = judge(profile, baseline, profile, SETTINGS)
+    result = judge(profile, baseline, {PREVIOUS: profile}, SETTINGS)
     assert [f for f in result.findings if f.flagged] == []
-    assert judge(profile, baseline, None, SETTINGS).verdict is verdict
+    assert judge(profile, baseline, {}, SETTINGS).verdict is verdict
     json.dumps(result.to_json(), allow_nan=False)
 
 
 def test_a_profile_of_another_baseline_is_refused() -> None:
     one, two = (create_baseline(Rows(pa.table({"a": np.arange(n)}))) for n in (50, 60))
     with pytest.raises(InvariantBroken):
-        judge(build_profile(Rows(pa.table({"a": np.arange(50)})), one), two, None, SETTINGS)
+        judge(build_profile(Rows(pa.table({"a": np.arange(50)})), one), two, {}, SETTINGS)
 
 
 def test_a_normal_winter_day_is_no_drift_but_a_summer_day_is() -> None:
