@@ -15,7 +15,8 @@ from monitor.profile import tfdv
 from monitor.profile.columns import Column
 from monitor.profile.counts import Counts, Indices
 from monitor.profile.document import Floats, pack_bytes, unpack_bytes
-from monitor.profile.features import BlockNumbers, FeatureReference, reference_of
+from monitor.profile.features import FeatureReference
+from monitor.profile.layout import BlockNumbers, reference_of
 from monitor.profile.schema import column_types_of, parse_schema, with_environments
 from monitor.records import ColumnTypes, FeatureType, Rows, ValueType
 

@@ -96,6 +96,22 @@ class Column:
             return bins.scores(self._table())[self.whole]
         return bins.scores(self.numbers)
 
+    def part(self, rows: npt.NDArray[np.bool_]) -> Column:
+        """Return the column of the rows of a mask (n,); its distinct categories stay those of all rows."""
+        values = self.of_values(rows)
+        kept = np.zeros(0, bool) if values is None else values.astype(bool, copy=False)
+        return Column(
+            int(rows.sum()),
+            None if self.present is None else self.present[rows],
+            None if self.owners is None else (np.cumsum(rows) - 1)[self.owners[kept]],
+            None if self.numbers is None else self.numbers[kept],
+            None if self.whole is None else self.whole[kept],
+            self.lowest,
+            self.highest,
+            None if self.codes is None else self.codes[kept],
+            self.distinct,
+        )
+
     def of_values(self, per_row: npt.NDArray[np.generic] | None) -> npt.NDArray[np.generic] | None:
         """Return, for each value, what `per_row` (n,) says of its row."""
         if per_row is None:

@@ -14,7 +14,8 @@ from monitor.profile.baseline import Baseline, cluster_numbers, effective_blocks
 from monitor.profile.bins import NumericBins, universal_bins
 from monitor.profile.columns import Column
 from monitor.profile.document import pack_bytes, pack_values, unpack_bytes, unpack_values
-from monitor.profile.features import FeatureCounts, count_feature, notable_values
+from monitor.profile.features import FeatureCounts
+from monitor.profile.layout import count_feature, notable_values
 from monitor.records import Misfits, Rows
 
 Notable = tuple[tuple[bytes, float], ...]

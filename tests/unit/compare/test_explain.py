@@ -6,7 +6,7 @@ import pytest
 
 from monitor.compare.explain import explain_missing, explain_novel, explain_values, number, percent, text
 from monitor.profile.columns import Column
-from monitor.profile.features import count_feature, notable_values, reference_of
+from monitor.profile.layout import count_feature, notable_values, reference_of
 from monitor.profile.moments import Moments
 
 

@@ -17,7 +17,8 @@ from monitor.profile.baseline import Baseline, create_baseline
 from monitor.profile.columns import Column
 from monitor.profile.counts import Counts, Indices
 from monitor.profile.document import Floats
-from monitor.profile.features import BlockNumbers, FeatureCounts, count_feature, reference_of
+from monitor.profile.features import FeatureCounts
+from monitor.profile.layout import BlockNumbers, count_feature, reference_of
 from monitor.profile.moments import moments_of
 from monitor.profile.profile import Profile, build_profile
 from monitor.records import Misfits, Rows
