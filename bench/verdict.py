@@ -24,8 +24,9 @@ import pyarrow as pa
 from bench.rig import flights, peers
 from bench.rig.timing import Timing, hold_to_one_core, in_turns
 from monitor.compare.findings import WindowFindings
-from monitor.compare.judge import PREVIOUS, judge
-from monitor.config.settings import DetectionSettings
+from monitor.compare.case import PREVIOUS
+from monitor.compare.judge import judge
+from monitor.config.detection import DetectionSettings
 from monitor.profile.baseline import Baseline, create_baseline
 from monitor.profile.profile import Profile, build_profile, count_rows
 from monitor.records import Rows

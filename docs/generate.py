@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 import click
-from pydantic import BaseModel, SecretStr, TypeAdapter
+from pydantic import AwareDatetime, BaseModel, SecretStr, TypeAdapter
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -53,7 +53,7 @@ def duration_text(value: timedelta) -> str:
 def setting_keys(model: type[BaseModel], prefix: str = "") -> Iterator[Key]:
     """Yield every key of a settings model, parents before children; `NAME` stands for a name of the user's own."""
     for name, field in model.model_fields.items():
-        path = prefix + name
+        path = prefix + (field.alias or name)
         inner, step = _section(field.annotation)
         yield Key(path, _takes(field), _default(field), field.description or _first_line(inner))
         if inner is not None:
@@ -77,9 +77,12 @@ def _takes(field: FieldInfo) -> str:
 
 
 def _type_text(annotation: Any) -> str:
+    if get_origin(annotation) is Annotated:
+        return _type_text(get_args(annotation)[0])
     arguments = [argument for argument in get_args(annotation) if argument is not type(None)]
     named = {
         timedelta: "duration",
+        AwareDatetime: "time",
         SecretStr: "secret",
         str: "text",
         int: "integer",
@@ -107,6 +110,8 @@ def _default(field: FieldInfo) -> str:
         return ""
     if isinstance(value, timedelta):
         return f"`{duration_text(value)}`"
+    if isinstance(value, list) and all(isinstance(each, timedelta) for each in value):
+        return f"`[{', '.join(duration_text(each) for each in value)}]`"
     return f"`{json.dumps(value) if not isinstance(value, str) else value}`"
 
 

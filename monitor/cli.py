@@ -20,8 +20,10 @@ _COMMANDS = (
     "proxy",
     "baseline",
     "check",
+    "skew",
     "backtest",
     "findings",
+    "mark",
     "dlq",
     "audit",
 )

@@ -1,4 +1,4 @@
-"""The environment of whylogs and Evidently: made once, beside the benches; changes with how it is made and asked."""
+"""The environment of the peers: made once, beside the benches; changes with how it is made and asked."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 from pyarrow import parquet
@@ -22,7 +24,7 @@ _PYTHON = _FOLDER / "bin" / "python"
 _LIMIT_SECONDS = 900.0
 _TOOLS = _BENCH.parent / ".tools"
 _PIP_QUIETLY = ("--quiet", "--disable-pip-version-check")
-_NO_TELEMETRY = {"WHYLOGS_NO_ANALYTICS": "True", "DO_NOT_TRACK": "1"}
+_NO_TELEMETRY = {"WHYLOGS_NO_ANALYTICS": "True", "NML_DISABLE_USAGE_LOGGING": "1", "DO_NOT_TRACK": "1"}
 
 
 class PeersMissing(Exception):
@@ -38,7 +40,7 @@ def install() -> None:
     wanted = _REQUIREMENTS.read_text()
     if _INSTALLED.exists() and _INSTALLED.read_text() == wanted:
         return
-    print("installing whylogs and Evidently into bench/.peers (once; a minute or two)", flush=True)
+    print("installing the peers into bench/.peers (once; a minute or two)", flush=True)
     uv = _uv()
     if uv:
         _run(sys.executable, "-m", "venv", "--clear", "--without-pip", str(_FOLDER))
@@ -63,6 +65,27 @@ def measure(reference: pa.Table, current: pa.Table, runs: int) -> dict[str, Any]
     # Libraries may greet on standard output first.
     measured: dict[str, Any] = json.loads(said.splitlines()[-1])
     return measured
+
+
+@contextmanager
+def running(script: Path, *arguments: str) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
+    """Run a script of the peers' environment that converses; yields its standard input and output, and ends it.
+
+    What it says on standard error is dropped: libraries warn a lot.
+    """
+    with subprocess.Popen(
+        [str(_PYTHON), str(script), *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, **_NO_TELEMETRY},
+    ) as process:
+        if process.stdin is None or process.stdout is None:
+            raise PeersMissing("the pipes of a peer were not made")
+        try:
+            yield process.stdin, process.stdout
+        finally:
+            process.terminate()
 
 
 def _uv() -> str | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from monitor.commands.comparing import opened, quieten_tensorflow
-from monitor.commands.options import role_options
+from monitor.commands.options import detection_option, detection_settings, role_options
+from monitor.commands.slicing import slice_option
 
 if TYPE_CHECKING:
     from monitor.window.frames import ColumnRoles
@@ -21,7 +23,7 @@ class _Duration(click.ParamType[timedelta]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
         """Return the duration; fails as click does."""
-        from monitor.config.settings import parse_duration
+        from monitor.config.durations import parse_duration
 
         try:
             duration = parse_duration(value)
@@ -38,6 +40,8 @@ class _Duration(click.ParamType[timedelta]):
 @click.option("--window", required=True, type=_Duration(), metavar="LENGTH", help="Length of a window: 15m, 1h, 1d.")
 @click.option("--schema", metavar="FILE", help="TFMD schema (schema.pbtxt); inferred from the reference without it.")
 @role_options
+@slice_option
+@detection_option
 @click.option(
     "--max-rows-per-window",
     type=click.IntRange(min=100),
@@ -45,7 +49,10 @@ class _Duration(click.ParamType[timedelta]):
     help="Judge a sample by id of at most N rows a window.",
 )
 @click.option(
-    "--output", required=True, metavar="FILE", help="Findings, a JSON object a line and window; - for standard output."
+    "--output",
+    required=True,
+    metavar="FILE",
+    help="Findings, a JSON object a line, by window and slice; - for standard output.",
 )
 def command(
     *,
@@ -54,6 +61,8 @@ def command(
     window: timedelta,
     schema: str | None,
     roles: ColumnRoles,
+    slices: tuple[tuple[str, ...], ...],
+    detection: Path | None,
     max_rows_per_window: int | None,
     output: str,
 ) -> None:
@@ -71,7 +80,7 @@ def command(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from monitor.config.settings import DetectionSettings
+    from monitor.compare.family import as_one
     from monitor.jobs import backtest as job
     from monitor.jobs.checking import ReferenceFiles
     from monitor.report.digest import Tally
@@ -87,6 +96,7 @@ def command(
         TextColumn("rows"),
         TimeElapsedColumn(),
     )
+    settings = detection_settings(detection)
     tally = Tally()
     with (
         opened(output) as stream,
@@ -100,9 +110,10 @@ def command(
         for found in job.backtest(
             ReferenceFiles(reference, roles, schema),
             job.Traffic(traffic, roles, window, max_rows_per_window),
-            DetectionSettings(),
+            settings,
             progress,
+            slices,
         ):
-            stream.write(json_line(found))
-            tally.add(found)
+            stream.writelines(json_line(each) for each in found)
+            tally.add(as_one(found))
     print_backtest(console, tally)

@@ -119,7 +119,7 @@ def list_(*, model: str, config: Path) -> None:
 @click.argument("number", type=int, required=False)
 @config_option
 def show(*, model: str, number: int | None, config: Path) -> None:
-    """Show a baseline of MODEL as JSON: provenance, column types, and rows; the active one without NUMBER."""
+    """Show a baseline of MODEL as JSON: provenance, column types, rows and slices; the active one without NUMBER."""
     _, _, ledger = opened_model(config, model)
     number = number if number is not None else ledger.baselines.active_number(model)
     if number is None:
@@ -139,6 +139,7 @@ def show(*, model: str, number: int | None, config: Path) -> None:
         "n_effective": document["n_effective"],
         "prediction": document["prediction"],
         "label": document["label"],
+        "slices": _slices(document.get("slices")),
     }
     click.echo(json.dumps(shown, indent=2))
 
@@ -159,4 +160,22 @@ def activate_(*, model: str, number: int, config: Path) -> None:
 def _summary(made: NewBaseline) -> str:
     baseline = made.baseline
     schema = "inferred" if baseline.schema_inferred else "given"
-    return f"{baseline.rows} rows, {len(baseline.features)} features, schema {schema}"
+    return f"{baseline.rows} rows, {len(baseline.features)} features, schema {schema}{_kept(made)}"
+
+
+def _kept(made: NewBaseline) -> str:
+    """Say how many slices are kept, and how many are not."""
+    slices = made.baseline.slices
+    if not slices.specs:
+        return ""
+    left = [f"{slices.small} have too few rows"] if slices.small else []
+    left += [f"{slices.cut} are beyond the largest"] if slices.cut else []
+    return f", {len(slices.kept)} slices" + (f" ({', '.join(left)})" if left else "")
+
+
+def _slices(document: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return what is shown of a baseline's slices; None where it was made before there were any."""
+    if document is None:
+        return None
+    kept = [{"slice": each["slice"], "rows": each["rows"]} for each in document["kept"]]
+    return {"by": document["specs"], "kept": kept, "too_small": document["small"], "cut": document["cut"]}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from monitor.commands.comparing import STDOUT, opened, quieten_tensorflow
-from monitor.commands.options import role_options
+from monitor.commands.options import detection_option, detection_settings, role_options
+from monitor.commands.slicing import slice_option
 
 if TYPE_CHECKING:
     from monitor.jobs.checking import Comparison
@@ -30,7 +32,15 @@ _WIDTH = 120
     show_default=True,
     help="Report to write.",
 )
+@click.option(
+    "--explain",
+    "feature",
+    metavar="FEATURE",
+    help="Instead of a report, show how the verdict on one feature came about: cells, formulas, null distributions.",
+)
 @role_options
+@slice_option
+@detection_option
 @click.option("--output", metavar="FILE", default=STDOUT, help="Write the report here instead of standard output.")
 def command(
     *,
@@ -38,7 +48,10 @@ def command(
     current: str,
     schema: str | None,
     format_: str,
+    feature: str | None,
     roles: ColumnRoles,
+    slices: tuple[tuple[str, ...], ...],
+    detection: Path | None,
     output: str,
 ) -> None:
     """Compare current rows with those of a reference.
@@ -51,13 +64,16 @@ def command(
     # Heavy imports stay inside, for the sake of `driftline --help`.
     from rich.console import Console
 
-    from monitor.config.settings import DetectionSettings
     from monitor.jobs.checking import ReferenceFiles, check
 
+    settings = detection_settings(detection)
     with Console(stderr=True).status("Comparing; TensorFlow takes some seconds to start"):
-        comparison = check(ReferenceFiles(reference, roles, schema), current, DetectionSettings())
-    _write(comparison, format_, reference, current, output)
-    raise click.exceptions.Exit(_EXITS[str(comparison.findings[0].verdict)])
+        comparison = check(ReferenceFiles(reference, roles, schema), current, settings, slices)
+    if feature is None:
+        _write(comparison, format_, reference, current, output)
+    else:
+        _explain(comparison, feature, settings.false_alarm_rate, output)
+    raise click.exceptions.Exit(_EXITS[str(comparison.verdict)])
 
 
 def _write(comparison: Comparison, format_: str, reference: str, current: str, output: str) -> None:
@@ -80,3 +96,20 @@ def _write(comparison: Comparison, format_: str, reference: str, current: str, o
             case _:
                 console = Console(file=stream, highlight=False, width=None if stream.isatty() else _WIDTH)
                 print_check(console, findings, reference, rows, current)
+
+
+def _explain(comparison: Comparison, feature: str, budget: float, output: str) -> None:
+    from rich.console import Console
+
+    from monitor.compare.explanation import explained
+    from monitor.report.explained import print_explained
+
+    found = explained(comparison.plan, feature)
+    if not found:
+        known = sorted({pair.feature for pair, _ in comparison.plan.pairs})
+        raise click.BadParameter(
+            f"{feature!r} is not compared; compared are: {', '.join(known) or 'none'}", param_hint="--explain"
+        )
+    with opened(output) as stream:
+        console = Console(file=stream, highlight=False, width=None if stream.isatty() else _WIDTH)
+        print_explained(console, found, budget)

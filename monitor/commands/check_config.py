@@ -18,7 +18,20 @@ def command(*, file: Path) -> None:
       driftline check-config /etc/driftline.yaml
     """
     from monitor.config.loading import load_settings
+    from monitor.errors import ConfigError
+    from monitor.jobs.rules import read_custom_validations
+    from monitor.jobs.validating import rule_problems
 
     settings = load_settings(file)
+    problems = [
+        f"{file}: models.{name}.detection.validations: {problem}"
+        for name, model in settings.models.items()
+        for problem in rule_problems(model.detection.validations)
+    ]
+    if problems:
+        raise ConfigError("\n".join(problems))
+    for model in settings.models.values():
+        if model.detection.custom_validations is not None:
+            read_custom_validations(model.detection.custom_validations)
     names = ", ".join(sorted(settings.models))
     click.echo(f"{file}: right; {len(settings.models)} model(s): {names}")

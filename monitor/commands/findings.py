@@ -14,7 +14,7 @@ from monitor.commands.options import config_option
 @click.argument("model")
 @config_option
 @click.option("--last", type=click.IntRange(min=1), metavar="N", help="Only the newest N windows.")
-@click.option("--flagged", is_flag=True, help="Only flagged windows.")
+@click.option("--flagged", is_flag=True, help="Only flagged windows and slices.")
 @click.option(
     "--format",
     "format_",
@@ -38,7 +38,9 @@ def command(*, model: str, config: Path, last: int | None, flagged: bool, format
 
     _, _, ledger = opened_model(config, model)
     documents = [each for each in ledger.findings(model) if not flagged or each["verdict"] == "flagged"]
-    documents = documents[-last:] if last else documents
+    windows = list(dict.fromkeys((each["window_start"], each["version"]) for each in documents))
+    wanted = set(windows[-last:] if last else windows)
+    documents = [each for each in documents if (each["window_start"], each["version"]) in wanted]
     if format_ == "jsonl":
         for document in documents:
             click.echo(orjson.dumps(document).decode())

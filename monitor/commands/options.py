@@ -5,9 +5,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from monitor.config.detection import DetectionSettings
 
 config_option = click.option(
     "--config",
@@ -21,6 +24,12 @@ config_option = click.option(
 log_option = click.option(
     "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to log."
 )
+detection_option = click.option(
+    "--detection",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="YAML with what `detection` of a model's settings may say: thresholds, rules, joint drift.",
+)
 _ROLE_OPTIONS = (
     click.option("--timestamp-column", metavar="NAME", help="Column with the event time; never a feature."),
     click.option("--label-column", metavar="NAME", help="Column with the label; never compared."),
@@ -29,6 +38,14 @@ _ROLE_OPTIONS = (
     click.option("--weight-column", metavar="NAME", help="Column with the weight of each row."),
     click.option("--ignore", metavar="COLUMN,...", default="", help="Columns to leave out."),
 )
+
+
+def detection_settings(file: Path | None) -> DetectionSettings:
+    """Return the settings of a file, the defaults without one; raises ConfigError for a file that is wrong."""
+    from monitor.config.detection import DetectionSettings
+    from monitor.config.loading import load_detection
+
+    return DetectionSettings() if file is None else load_detection(file)
 
 
 def role_options(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -15,12 +15,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
+from monitor.compare.null import Null, needed_h
+from monitor.compare.variation import Variation
 from monitor.profile.counts import Counts, Location
 from monitor.profile.document import Floats
 
 LARGE_EFFECT = 0.5
 """Cohen's w of a large effect (Cohen 1988, Statistical Power Analysis, 7.2): with fewer rows than show it, no verdict."""
-POWER = 0.8
 EXPECTED = 20.0
 """Expected count that a cell must have in the smaller sample (up to twice that when both are alike): Pearson's statistic
 keeps its nominal level far into the tail, and the cells stay few enough for the power that `LARGE_EFFECT` asks for."""
@@ -33,6 +34,7 @@ class Test:
     Attributes:
         needed: rows that the window would need for evidence where it has too few; 0 where no number would do, since
             the reference has too few; None where it has enough.
+        null: the distribution where nothing has changed, in words.
     """
 
     __test__ = False  # no test case, whatever its name says to pytest
@@ -41,21 +43,7 @@ class Test:
     threshold: float
     p_value: float
     needed: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Variation:
-    """How much a reference varies by itself between blocks of time.
-
-    Attributes:
-        blocks: (B, K) counts in the same cells as the comparison, or (B, 2) sums for a location.
-        factor: 1/m + 1/M for a window of m blocks against a reference of M.
-        whole: counts of all rows that the blocks are parts of, in the same cells; None for a location.
-    """
-
-    blocks: Floats
-    factor: float
-    whole: Counts | None = None
+    null: str = ""
 
 
 def shares_test(
@@ -82,12 +70,13 @@ def shares_test(
     if freedom == 0:
         return Test(0.0, min_effect, 1.0, _rows_needed(1, level, n, big))
     squared = _squared_effect(p, q, n, big)
-    null = _Null.of(freedom, h, variation, groups)
+    null = _null(freedom, h, variation, groups)
     return Test(
         math.sqrt(squared),
         max(min_effect, math.sqrt(null.quantile(level))),
         null.tail(squared),
         _rows_needed(freedom, level, n, big),
+        f"{len(p)} cells; w^2 is {null.said(level)}",
     )
 
 
@@ -103,28 +92,30 @@ def rate_test(
 
     Given the total of both, the window's count is compared with a binomial: the exact test of two Poisson rates
     (Przyborowski and Wilenski, 1940), which is conservative for two binomials and good at any expected count. `variation`
-    holds (B, 2) counts without and with the property.
+    holds counts without and with the property.
     """
     (rate, n), (usual, big) = current, reference
     if rate + usual > 1.0:
         # Near 1 the rarer outcome is the other one.
         rate, usual = 1.0 - rate, 1.0 - usual
-        variation = None if variation is None else _mirrored(variation)
+        variation = None if variation is None else variation.mirrored()
     if n <= 0.0 or big <= 0.0:
         return Test(abs(rate - usual), max(min_effect, 1.0), 1.0, 0)
     theta = n / (n + big)
     p_value = _poisson_tail(rate * n, usual * big, theta)
+    said = f"binomial, given the total of both, with probability {theta:.4g}"
     threshold = _critical_rate(usual, n, big, theta, level, up=rate >= usual)
     pooled = (rate * n + usual * big) / (n + big)
     unit = pooled * (1.0 - pooled)
-    if variation is not None and variation.whole is not None and unit > 0.0:
-        # Two quiet blocks say little of how far apart blocks usually are, so the unit is at least the reference's own.
-        own = float(variation.whole.sums[1]) / variation.whole.total
+    if variation is not None and unit > 0.0:
+        # Two quiet blocks say little of how far apart blocks usually are, so the unit is at least that of all of them.
+        own = float(np.average(variation.expected[:, 1], weights=variation.blocks.sum(axis=1)))
         unit = max(unit, own * (1.0 - own))
-        null = _Null.of(1, n * big / (n + big), variation, np.array([0, 1]))
+        null = _null(1, n * big / (n + big), variation, np.array([0, 1]))
         p_value = max(p_value, null.tail((rate - usual) ** 2 / unit))
         threshold = max(threshold, math.sqrt(null.quantile(level) * unit))
-    return Test(abs(rate - usual), max(min_effect, threshold), p_value)
+        said += f"; between blocks of time the squared difference is {unit:.4g} x {null.said(level)}"
+    return Test(abs(rate - usual), max(min_effect, threshold), p_value, null=said)
 
 
 def excess_test(
@@ -137,7 +128,7 @@ def excess_test(
 ) -> Test:
     """Compare two rates as `rate_test` does, where only a higher one is news; the value is the excess, at least 0."""
     test = rate_test(current, reference, level=level, min_effect=min_effect, variation=variation)
-    return test if current[0] > reference[0] else Test(0.0, test.threshold, 1.0)
+    return test if current[0] > reference[0] else Test(0.0, test.threshold, 1.0, null=test.null)
 
 
 def location_test(
@@ -159,7 +150,7 @@ def location_test(
         level: of the false alarms of this test.
         min_effect: smallest d of interest.
         rows: effective numbers of the window and of the reference.
-        variation: (B, 2) weights and totals of the reference's blocks.
+        variation: of the weights and totals of the reference's blocks.
     """
     n, big = rows
     # The window's own spread counts too, or a constant reference would make any difference infinite.
@@ -169,7 +160,7 @@ def location_test(
         return Test(0.0, min_effect, 1.0)
     parts = [(current.variance_of_mean, max(n - 1.0, 1.0)), (reference.variance_of_mean, max(big - 1.0, 1.0))]
     if variation is not None:
-        parts.append(_between_means(variation, spread))
+        parts.append(variation.of_means(spread))
     variance = sum(part for part, _ in parts)
     if variance <= 0.0:
         return Test(0.0, min_effect, 1.0)
@@ -177,104 +168,26 @@ def location_test(
     scale = math.sqrt(variance)
     p_value = float(2.0 * special.stdtr(freedom, -abs(difference) / scale))
     critical = float(-special.stdtrit(freedom, level / 2.0)) * scale
-    return Test(abs(difference) / math.sqrt(spread), max(min_effect, critical / math.sqrt(spread)), p_value)
+    said = f"d is {scale / math.sqrt(spread):.4g} x Student's t with {freedom:.4g} degrees of freedom"
+    return Test(abs(difference) / math.sqrt(spread), max(min_effect, critical / math.sqrt(spread)), p_value, null=said)
 
 
-@dataclass(frozen=True, slots=True)
-class _Null:
-    """The distribution of w^2 where nothing has changed: mean times F(freedom, certainty)."""
+def _null(freedom: int, h: float, variation: Variation | None, groups: npt.NDArray[np.int64]) -> Null:
+    """Return chi-square over h, widened by what the reference's blocks vary beyond their numbers of rows.
 
-    mean: float
-    freedom: float
-    certainty: float
-
-    @classmethod
-    def of(
-        cls,
-        freedom: int,
-        h: float,
-        variation: Variation | None,
-        groups: npt.NDArray[np.int64],
-    ) -> _Null:
-        """Return chi-square over h, widened by what the reference's blocks vary beyond their numbers of rows.
-
-        The block part's mean and variance come from each block against the rest (method of moments); the sum is matched
-        to an F distribution by two moments (Satterthwaite, 1946).
-        """
-        between = None if variation is None else _between_shares(variation, groups)
-        if variation is None or between is None or between.mean <= 0.0:
-            return cls(freedom / h, float(freedom), math.inf)
-        own = between.mean * variation.factor
-        mean = freedom / h + own
-        variance = between.variance * variation.factor**2 + 4.0 * own / h + 2.0 * freedom / h**2
-        known = between.uncertainty * variation.factor**2
-        certainty = min(2.0 * mean**2 / known, (between.blocks - 1) * (mean / own) ** 2) if known > 0.0 else math.inf
-        return cls(mean, max(0.5, 2.0 * mean**2 / variance), max(1.0, certainty))
-
-    def tail(self, squared: float) -> float:
-        """Return P(w^2 >= squared)."""
-        ratio = squared / self.mean
-        if math.isinf(self.certainty) or self.certainty > 1e6:
-            return float(special.chdtrc(self.freedom, ratio * self.freedom))
-        return float(special.fdtrc(self.freedom, self.certainty, ratio))
-
-    def quantile(self, level: float) -> float:
-        """Return the w^2 that is exceeded with probability `level`."""
-        if math.isinf(self.certainty) or self.certainty > 1e6:
-            return float(self.mean * special.chdtri(self.freedom, level) / self.freedom)
-        # 1 / F has the degrees of freedom swapped; so the small tail keeps its digits, without scipy.stats' import.
-        return float(self.mean / special.fdtri(self.certainty, self.freedom, level))
-
-
-@dataclass(frozen=True, slots=True)
-class _Between:
-    mean: float
-    variance: float
-    uncertainty: float
-    blocks: int
-
-
-def _between_shares(variation: Variation, groups: npt.NDArray[np.int64]) -> _Between | None:
-    """Return mean and variance of a block's own w^2, its sampling noise taken off; None with fewer than two blocks."""
-    whole = variation.whole
-    if whole is None or whole.total <= 0.0:
-        return None
-    ratio = whole.effective / whole.total
-    here = np.add.reduceat(variation.blocks, groups, axis=1) * ratio
-    rest = np.maximum(_grouped(whole.sums, groups) * ratio - here, 0.0)
-    n, big = here.sum(axis=1), rest.sum(axis=1)
-    kept = (n >= 2.0) & (big >= 2.0)
-    if kept.sum() < 2:
-        return None
-    here, rest, n, big = here[kept], rest[kept], n[kept], big[kept]
-    pooled = (here + rest) / (n + big)[:, None]
-    difference = here / n[:, None] - rest / big[:, None]
-    squared = np.divide(difference**2, pooled, out=np.zeros_like(pooled), where=pooled > 0.0).sum(axis=1)
-    freedom = (pooled > 0.0).sum(axis=1) - 1
-    h = n * big / (n + big)
-    mean = float((h * squared - freedom).sum() / h.sum())
-    if mean <= 0.0:
-        return _Between(0.0, 0.0, 0.0, len(n))
-    noise = 4.0 * mean / h + 2.0 * freedom / h**2
-    total = float(np.average((squared - mean - freedom / h) ** 2, weights=h)) * len(n) / (len(n) - 1)
-    # Cauchy-Schwarz: a quadratic form of rank r has at least this variance.
-    least = 2.0 * mean**2 / max(1, int(freedom.max()))
-    variance = max(least, total - float(np.average(noise, weights=h)))
-    return _Between(mean, variance, total / len(n), len(n))
-
-
-def _between_means(variation: Variation, spread: float) -> tuple[float, float]:
-    """Return the variance that blocks of time add to a difference of means, and its degrees of freedom."""
-    weights, totals = variation.blocks[:, 0], variation.blocks[:, 1]
-    kept = weights > 0.0
-    weights, means = weights[kept], totals[kept] / weights[kept]
-    count = len(means)
-    if count < 2:
-        return 0.0, 1.0
-    centre = float(np.average(means, weights=weights))
-    observed = float(np.average((means - centre) ** 2, weights=weights)) * count / (count - 1)
-    own = max(0.0, observed - spread * count / float(weights.sum()))
-    return own * variation.factor, float(count - 1)
+    The block part's mean and variance come from each block against what is expected of it (method of moments); the sum is
+    matched to an F distribution by two moments.
+    """
+    between = None if variation is None else variation.of_shares(groups)
+    if variation is None or between is None or between.mean <= 0.0:
+        return Null(freedom / h, float(freedom), math.inf)
+    factor = variation.factor(between.memory)
+    own = between.mean * factor
+    mean = freedom / h + own
+    variance = between.variance * factor**2 + 4.0 * own / h + 2.0 * freedom / h**2
+    known = between.uncertainty * factor**2
+    certainty = min(2.0 * mean**2 / known, (between.blocks - 1) * (mean / own) ** 2) if known > 0.0 else math.inf
+    return Null.matched(mean, variance, certainty)
 
 
 def _squared_effect(p: Floats, q: Floats, n: float, big: float) -> float:
@@ -304,15 +217,6 @@ def _grouped(sums: Floats, groups: npt.NDArray[np.int64]) -> Floats:
     return grouped
 
 
-def _mirrored(variation: Variation) -> Variation:
-    """Return the variation of the opposite property."""
-    whole = variation.whole
-    if whole is None:
-        return Variation(variation.blocks[:, ::-1], variation.factor)
-    turned = Counts(whole.sums[::-1], whole.squares[::-1], whole.cross[::-1], whole.square_total)
-    return Variation(variation.blocks[:, ::-1], variation.factor, turned)
-
-
 def _poisson_tail(here: float, there: float, theta: float) -> float:
     total = here + there
     if total <= 0.0:
@@ -340,23 +244,10 @@ def _critical_rate(usual: float, n: float, big: float, theta: float, level: floa
 
 def _rows_needed(freedom: int, level: float, n: float, big: float) -> int | None:
     """Return None where n rows against `big` show a large effect with the wanted power, else how many would."""
-    needed = _needed_h(freedom, level)
+    needed = needed_h(freedom, level, LARGE_EFFECT)
     if n > 0.0 and big > 0.0 and n * big / (n + big) >= needed:
         return None
     return math.ceil(needed * big / (big - needed)) if big > needed else 0
-
-
-@lru_cache(maxsize=4096)
-def _needed_h(freedom: int, level: float) -> float:
-    critical = float(special.chdtri(freedom, level))
-    low, high = 0.0, 4.0 * critical + 100.0
-    for _ in range(60):
-        middle = (low + high) / 2.0
-        if 1.0 - float(special.chndtr(critical, freedom, middle)) < POWER:
-            low = middle
-        else:
-            high = middle
-    return high / LARGE_EFFECT**2
 
 
 def corrected_level(false_alarm_rate: float, comparisons: int) -> float:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from monitor.compare.calibrated import Test, Variation, excess_test, location_test, rate_test, shares_test
+from monitor.compare.calibrated import Test, excess_test, location_test, rate_test, shares_test
+from monitor.compare.expected import Expected
 from monitor.compare.explain import explain_missing, explain_novel, explain_values
 from monitor.compare.findings import Finding, Kind, Outcome
+from monitor.compare.variation import Variation
 from monitor.profile.bins import Bins, CategoricalBins, NumericBins
-from monitor.profile.counts import Counts
-from monitor.profile.features import Blocks, FeatureCounts, FeatureReference
+from monitor.profile.features import FeatureCounts, FeatureReference
 from monitor.profile.moments import Moments
 from monitor.profile.profile import Notable
 
+MISSING_RATE = "missing_rate"
+UNSEEN_SHARE = "unseen_share"
+OUT_OF_RANGE_SHARE = "out_of_range_share"
+_OWN_THRESHOLD = "your own threshold decides about this feature"
 MIN_RATE_DIFFERENCE = 0.01
 """Changes of a missing or never-seen share below this are not flagged, however sure they are."""
 D_PER_W = 2.0
@@ -38,8 +43,12 @@ class Pair:
 
     Attributes:
         known: what the baseline keeps of the feature; None for a prediction that it lacks.
+        expected: the other side as it is expected to look at the window's time, and how much it varies.
         bins: the cells of both sides.
         training: the other side is the baseline itself.
+        min_effect: Cohen's w below which nothing is flagged.
+        thresholds: a person's, by measure; they decide in the stead of the calibrated comparisons.
+        decided: who else decides about the values, and what to say of that; None where nobody does.
     """
 
     feature: str
@@ -47,65 +56,89 @@ class Pair:
     reference: str
     current: Side
     other: Side
+    expected: Expected
     bins: Bins
     known: FeatureReference | None
     training: bool
     min_effect: float
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    decided: str | None = None
 
 
-Comparison = Callable[[float], Finding]
-"""Judges at a level of false alarms, which is known once all comparisons of a window are counted."""
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One comparison that is planned.
+
+    Attributes:
+        at: judges at a level of false alarms, which is known once all comparisons of a window are counted.
+        decides: it may flag, so it takes a share of the window's level; else somebody's threshold decides in its stead.
+    """
+
+    at: Callable[[float], Finding]
+    decides: bool
 
 
 def comparisons(pair: Pair) -> Sequence[Comparison]:
     """Return the comparisons that this pair allows: missing values, values, location, and values never seen before."""
-    made: list[Comparison] = [lambda level: _missing(pair, level)]
+    missing = _OWN_THRESHOLD if MISSING_RATE in pair.thresholds else None
+    values = _OWN_THRESHOLD if pair.thresholds.keys() - {MISSING_RATE} else pair.decided
+    made = [_planned(_missing, pair, missing)]
     if pair.current.counts.values.total <= 0.0 or pair.other.counts.values.total <= 0.0:
         return made
-    made.append(lambda level: _values(pair, level))
+    made.append(_planned(_values, pair, values))
     if pair.current.counts.location is not None and pair.known is not None:
-        made.append(lambda level: _location(pair, level))
-    if pair.training and _novel_cells(pair.bins) is not None:
-        made.append(lambda level: _novel(pair, level))
+        made.append(_planned(_location, pair, values))
+    if pair.training and novel_cells(pair.bins) is not None:
+        made.append(_planned(_novel, pair, values))
     return made
 
 
+def _planned(compare: Callable[[Pair, float], Finding], pair: Pair, decided: str | None) -> Comparison:
+    if decided is None:
+        return Comparison(lambda level: compare(pair, level), decides=True)
+
+    def informing(level: float) -> Finding:
+        return replace(compare(pair, level), flagged=False, reason=decided, outcome=Outcome.INFORMATIVE)
+
+    return Comparison(informing, decides=False)
+
+
 def _missing(pair: Pair, level: float) -> Finding:
-    now, before = pair.current.counts, pair.other.counts
+    now, before = pair.current.counts, pair.expected.counts
     test = rate_test(
         (now.missing_share, now.presence.effective),
         (before.missing_share, before.presence.effective),
         level=level,
         min_effect=MIN_RATE_DIFFERENCE,
-        variation=_variation(pair, _presence),
+        variation=pair.expected.presence,
     )
     size = shares_test(now.presence, before.presence, level=level, min_effect=0.0)
     said = explain_missing(pair.feature, now.missing_share, before.missing_share)
     exact = replace(test, needed=size.needed)
-    return _finding(replace(pair, kind=Kind.MISSING_VALUES), "missing_rate", exact, said, exact=True)
+    return _finding(replace(pair, kind=Kind.MISSING_VALUES), MISSING_RATE, exact, said, exact=True)
 
 
 def _values(pair: Pair, level: float) -> Finding:
     test = _values_test(pair, level)
-    return _finding(pair, "cohens_w", test, _said(pair))
+    return _finding(pair, "cohens_w", test, said_of_values(pair))
 
 
 def _values_test(pair: Pair, level: float) -> Test:
-    now, before = pair.current.counts.values, pair.other.counts.values
+    now, before = pair.current.counts.values, pair.expected.counts.values
     if pair.training and pair.known is not None:
-        before = pair.known.values_beside(now)
+        before = pair.known.values_beside(now, before)
     return shares_test(
         now,
         before,
         level=level,
         min_effect=pair.min_effect,
-        variation=_variation(pair, _shares),
+        variation=pair.expected.values,
         joined=_joined(pair),
     )
 
 
 def _location(pair: Pair, level: float) -> Finding:
-    now, before = pair.current.counts, pair.other.counts
+    now, before = pair.current.counts, pair.expected.counts
     if now.location is None or before.location is None:
         raise TypeError(f"{pair.feature}: categories have no location")
     test = location_test(
@@ -114,14 +147,14 @@ def _location(pair: Pair, level: float) -> Finding:
         level=level,
         min_effect=D_PER_W * pair.min_effect,
         rows=(now.values.effective, before.values.effective),
-        variation=_variation(pair, _means),
+        variation=pair.expected.location,
     )
     needed = _values_test(pair, level).needed
-    return _finding(pair, "cohens_d", replace(test, needed=needed), _said(pair))
+    return _finding(pair, "cohens_d", replace(test, needed=needed), said_of_values(pair))
 
 
 def _novel(pair: Pair, level: float) -> Finding:
-    cells = _novel_cells(pair.bins) or []
+    cells = novel_cells(pair.bins) or []
     now, before = pair.current.counts.values, pair.other.counts.values
     rate = float(now.sums[cells].sum()) / now.total
     usual, rows = float(before.sums[cells].sum()) / before.total, before.effective
@@ -131,7 +164,7 @@ def _novel(pair: Pair, level: float) -> Finding:
     test = excess_test(
         (rate, now.effective), (usual, rows), level=level, min_effect=MIN_RATE_DIFFERENCE, variation=variation
     )
-    measure = "unseen_share" if isinstance(pair.bins, CategoricalBins) else "out_of_range_share"
+    measure = UNSEEN_SHARE if isinstance(pair.bins, CategoricalBins) else OUT_OF_RANGE_SHARE
     said = explain_novel(pair.feature, pair.bins, pair.current.counts, pair.current.moments, pair.current.notable)
     needed = _values_test(pair, level).needed
     return _finding(pair, measure, replace(test, needed=needed), said, exact=True)
@@ -156,39 +189,14 @@ def _expected_novelty(
     sizes = known.blocks.values.sum(axis=1)
     counts = np.stack([np.maximum(sizes - known.blocks.novel, 0.0), known.blocks.novel], axis=1)
     sums = counts.sum(axis=0)
-    held = float(sums.sum())
-    if held <= 0.0:
+    if sums.sum() <= 0.0:
         return expected, rows / doubt, None
-    return (
-        max(expected, float(known.blocks.novel.sum()) / held),
-        rows / doubt,
-        Variation(counts, _factor(pair), Counts(sums, sums, sums, held)),
-    )
+    variation = Variation.around(counts, sums, window=pair.current.blocks, reference=pair.other.blocks)
+    return max(expected, float(sums[1] / sums.sum())), rows / doubt, variation
 
 
-def _variation(pair: Pair, of: Callable[[FeatureCounts, Blocks, float], Variation]) -> Variation | None:
-    if pair.known is None or pair.known.blocks is None:
-        return None
-    return of(pair.known.counts, pair.known.blocks, _factor(pair))
-
-
-def _presence(counts: FeatureCounts, blocks: Blocks, factor: float) -> Variation:
-    return Variation(blocks.presence, factor, counts.presence)
-
-
-def _shares(counts: FeatureCounts, blocks: Blocks, factor: float) -> Variation:
-    return Variation(blocks.values, factor, counts.values)
-
-
-def _means(_: FeatureCounts, blocks: Blocks, factor: float) -> Variation:
-    return Variation(blocks.location, factor)
-
-
-def _factor(pair: Pair) -> float:
-    return 1.0 / max(1.0, pair.current.blocks) + 1.0 / max(1.0, pair.other.blocks)
-
-
-def _novel_cells(bins: Bins) -> list[int] | None:
+def novel_cells(bins: Bins) -> list[int] | None:
+    """Return the cells of values that the baseline never saw; None where it cannot tell."""
     if isinstance(bins, NumericBins):
         return [0, bins.size - 1] if bins.bounded and len(bins.edges) else None
     return [bins.unseen] if bins.complete else None
@@ -200,16 +208,17 @@ def _joined(pair: Pair) -> Sequence[int]:
     How far windows beyond the training range differ from each other is nothing that the training range can tell: its own
     blocks never went there. That they are beyond it, the comparison with training says.
     """
-    cells = None if pair.training or not isinstance(pair.bins, NumericBins) else _novel_cells(pair.bins)
+    cells = None if pair.training or not isinstance(pair.bins, NumericBins) else novel_cells(pair.bins)
     return () if cells is None else (1, cells[-1])
 
 
-def _said(pair: Pair) -> str:
+def said_of_values(pair: Pair) -> str:
+    """Say how the values of a pair moved."""
     return explain_values(
         pair.feature,
         pair.bins,
         pair.current.counts,
-        pair.other.counts,
+        pair.expected.counts,
         (pair.current.moments, pair.other.moments),
         (pair.current.notable, pair.other.notable),
     )
@@ -231,6 +240,7 @@ def _finding(pair: Pair, measure: str, test: Test, said: str, *, exact: bool = F
         reason=_too_few(pair, test.needed) if lacking and test.needed is not None else None,
         explanation=said,
         outcome=Outcome.INSUFFICIENT if lacking else Outcome.JUDGED,
+        null=test.null,
     )
 
 

@@ -33,7 +33,8 @@ def explain_values(
     """
     if isinstance(bins, CategoricalBins):
         return f"{feature}: {_categories(bins, current, reference, notable)}"
-    return f"{feature}: {', '.join([*_numbers(moments), *_cell(bins, current, reference)])}"
+    said = [*_numbers(moments), *_cell(bins, current, reference)]
+    return f"{feature}: {', '.join(said) if said else 'no cell of values moved by 1% or more'}"
 
 
 def explain_missing(feature: str, current: float, reference: float) -> str:

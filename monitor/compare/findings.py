@@ -50,7 +50,8 @@ class Finding:
     """One measured comparison, flagged or not.
 
     `outcome` says whether it counts for the verdict (`JUDGED`), only informs (a TFDV distance without the user's
-    threshold), or had too few rows (`INSUFFICIENT`); it is not part of the JSON, `reason` carries it for readers.
+    threshold), or had too few rows (`INSUFFICIENT`); it is not part of the JSON, `reason` carries it for readers. Nor
+    is `null`, the distribution where nothing has changed, in words.
     """
 
     kind: Kind
@@ -64,6 +65,7 @@ class Finding:
     reason: str | None
     explanation: str
     outcome: Outcome = Outcome.JUDGED
+    null: str = field(default="", compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object of this finding; a number that JSON cannot hold becomes null."""

@@ -4,49 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
-from monitor.compare.anomalies import anomaly_findings, misfit_findings
-from monitor.compare.calibrated import corrected_level
-from monitor.compare.comparisons import Comparison, Pair, Side, comparisons
-from monitor.compare.distances import distance_findings
+from monitor.compare.against_schema import tfdv_findings
+from monitor.compare.anomalies import misfit_findings
+from monitor.compare.breaks.causes import Break
+from monitor.compare.breaks.find import find_breaks
+from monitor.compare.case import TRAINING, Case, Reference
+from monitor.compare.feedback import NO_FEEDBACK, Feedback, heeded
 from monitor.compare.findings import Finding, Kind, Outcome, WindowFindings, verdict_of
-from monitor.config.settings import DetectionSettings, FeatureSettings
+from monitor.compare.plan import plan_of
+from monitor.compare.thresholds import threshold_findings
+from monitor.config.detection import DetectionSettings
 from monitor.errors import InvariantBroken
-from monitor.profile import tfdv
 from monitor.profile.baseline import Baseline
-from monitor.profile.bins import universal_bins
-from monitor.profile.features import FeatureCounts
-from monitor.profile.moments import Moments, moments_of
-from monitor.profile.profile import Notable, Profile
-from monitor.profile.schema import serving_environment, thresholds, with_comparators
-from monitor.records import FeatureType, ValueType, Window
-
-TRAINING = "training"
-PREVIOUS = "previous"
-"""The earlier window that TFDV's own drift comparators are measured against."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """What a window is compared with: counts and statistics of the baseline's rows, or of an earlier window's."""
-
-    name: str
-    counts: Mapping[str, FeatureCounts]
-    notable: Mapping[str, Notable]
-    statistics: bytes
-    blocks: float
-
-    @classmethod
-    def training(cls, baseline: Baseline) -> Reference:
-        """Return the baseline's own rows as a reference."""
-        counts = {name: reference.counts for name, reference in baseline.features.items()}
-        return cls(TRAINING, counts, {}, baseline.statistics, baseline.blocks)
-
-    @classmethod
-    def earlier(cls, name: str, profile: Profile) -> Reference:
-        """Return an earlier window, or several rolled up, as a reference."""
-        return cls(name, profile.counts, profile.notable, profile.statistics, profile.blocks)
+from monitor.profile.profile import Profile
+from monitor.records import Window
 
 
 def judge(
@@ -56,6 +29,8 @@ def judge(
     settings: DetectionSettings,
     *,
     share: float = 1.0,
+    feedback: Feedback = NO_FEEDBACK,
+    beside: Sequence[Finding] = (),
     model: str | None = None,
     version: str | None = None,
     window: Window | None = None,
@@ -72,6 +47,8 @@ def judge(
             the same baseline; those that the settings do not name are left out, as are empty ones.
         settings: budget of false alarms, references, least effects, overrides.
         share: of the window's budget of false alarms, for this judgement: the overall one and those of slices share it.
+        feedback: what people said of earlier findings.
+        beside: findings of what is judged by other means, such as rules over the rows.
         model: for the findings' head, as are version, window, revision and slice_key.
         version: see model.
         window: see model.
@@ -84,8 +61,8 @@ def judge(
     """
     if any(each.baseline != baseline.fingerprint for each in (profile, *earlier.values())):
         raise InvariantBroken("a profile was made on another baseline than the one it is judged by")
-    references = list(_references(baseline, earlier, settings))
-    findings = _ordered(_findings(profile, baseline, references, settings, share)) if profile.rows else [_nothing()]
+    case = Case(profile, baseline, list(_references(baseline, earlier, settings)), settings, share)
+    findings = _ordered([*_findings(case, feedback), *beside]) if profile.rows else [_nothing()]
     return WindowFindings(
         verdict=verdict_of(findings),
         findings=findings,
@@ -109,124 +86,51 @@ def _references(baseline: Baseline, earlier: Mapping[str, Profile], settings: De
             yield Reference.earlier(name, earlier[name])
 
 
-def _findings(
-    profile: Profile,
-    baseline: Baseline,
-    references: Sequence[Reference],
-    settings: DetectionSettings,
-    share: float,
-) -> Iterator[Finding]:
-    yield from misfit_findings(profile)
-    if profile.statistics:  # of slices there are none
-        yield from _tfdv_findings(profile, baseline, references, settings)
-    yield from calibrated_findings(profile, baseline, references, settings, share)
+def _findings(case: Case, feedback: Feedback) -> Iterator[Finding]:
+    compared = list(calibrated_findings(case, feedback))
+    breaks = {each.feature: each for each in find_breaks(case.profile, case.baseline, _moved(case, compared))}
+    for each in breaks.values():
+        yield _break_finding(each)
+    for finding in (*misfit_findings(case.profile), *tfdv_findings(case), *compared):
+        broken = finding.feature in breaks and finding.flagged and finding.reason is None
+        yield replace(finding, reason="the data break of this feature explains it") if broken else finding
 
 
-def calibrated_findings(
-    profile: Profile,
-    baseline: Baseline,
-    references: Sequence[Reference],
-    settings: DetectionSettings,
-    share: float = 1.0,
-) -> Iterator[Finding]:
+def calibrated_findings(case: Case, feedback: Feedback = NO_FEEDBACK) -> Iterator[Finding]:
     """Yield the calibrated comparisons of a window, whose levels share one budget of false alarms; no TFDV in them."""
-    planned = list(_planned(profile, baseline, references, settings))
-    level = corrected_level(share * settings.false_alarm_rate, len(planned))
-    for comparison in planned:
-        yield comparison(level)
+    plan = plan_of(case)
+    for pair, planned in plan.pairs:
+        for comparison in planned:
+            found = comparison.at(plan.level)
+            yield heeded(found, pair, comparison, plan.level, feedback, case.baseline.calendar)
+        yield from threshold_findings(pair)
+    for group in plan.groups:
+        yield from group.at(plan.level * group.weight)
 
 
-def _tfdv_findings(
-    profile: Profile,
-    baseline: Baseline,
-    references: Sequence[Reference],
-    settings: DetectionSettings,
-) -> Iterator[Finding]:
-    measured = with_comparators(baseline.schema, _extra(profile, baseline))
-    by_name = {reference.name: reference for reference in references}
-    drift = by_name.get(PREVIOUS)
-    if drift is not None and not drift.statistics:
-        drift = None
-    validation = tfdv.validate(
-        profile.statistics,
-        measured,
-        environment=serving_environment(baseline.schema),
-        previous=drift.statistics if drift else None,
+def _moved(case: Case, compared: Sequence[Finding]) -> dict[str, float]:
+    """Return the features that differ from training, with how far each is above its threshold."""
+    moved: dict[str, float] = {}
+    for finding in compared:
+        name = finding.feature
+        if finding.flagged and finding.reference == TRAINING and name is not None and name in case.profile.counts:
+            moved[name] = max(moved.get(name, 0.0), _strength(finding))
+    return moved
+
+
+def _break_finding(found: Break) -> Finding:
+    return Finding(
+        kind=Kind.DATA_BREAK,
+        feature=found.feature,
+        reference=TRAINING,
+        measure=str(found.cause),
+        value=found.share,
+        threshold=None,
+        p_value=None,
+        flagged=True,
+        reason=None,
+        explanation=found.explanation,
     )
-    yield from anomaly_findings(validation.anomalies, profile, baseline)
-    limits = list(thresholds(baseline.schema))
-    if TRAINING in by_name:
-        skew = tfdv.validate(baseline.statistics, measured, serving=profile.statistics).skew
-        yield from distance_findings(
-            skew,
-            {(feature, measure): limit for feature, side, measure, limit in limits if side == "skew"},
-            reference=TRAINING,
-            kinds=_kinds(profile, baseline, settings, Kind.SKEW),
-        )
-    if drift:
-        yield from distance_findings(
-            validation.drift,
-            {(feature, measure): limit for feature, side, measure, limit in limits if side == "drift"},
-            reference=PREVIOUS,
-            kinds=_kinds(profile, baseline, settings, Kind.DRIFT),
-        )
-
-
-def _planned(
-    profile: Profile,
-    baseline: Baseline,
-    references: Sequence[Reference],
-    settings: DetectionSettings,
-) -> Iterator[Comparison]:
-    moments = moments_of(profile.statistics)
-    for reference in references:
-        training = reference.name == TRAINING
-        kinds = _kinds(profile, baseline, settings, Kind.SKEW if training else Kind.DRIFT)
-        theirs = moments_of(reference.statistics)
-        for name in sorted(profile.counts.keys() & reference.counts.keys() & kinds.keys()):
-            yield from comparisons(_pair(name, profile, baseline, reference, settings, kinds[name], (moments, theirs)))
-
-
-def _pair(
-    name: str,
-    profile: Profile,
-    baseline: Baseline,
-    reference: Reference,
-    settings: DetectionSettings,
-    kind: Kind,
-    moments: tuple[Mapping[str, Moments], Mapping[str, Moments]],
-) -> Pair:
-    known = baseline.features.get(name)
-    counts, others = profile.counts[name], reference.counts[name]
-    override = settings.features.get(name, FeatureSettings())
-    return Pair(
-        feature=name,
-        kind=kind,
-        reference=reference.name,
-        current=Side(counts, moments[0].get(name), profile.notable.get(name, ()), profile.blocks),
-        other=Side(others, moments[1].get(name), reference.notable.get(name, ()), reference.blocks),
-        bins=known.bins if known is not None else universal_bins(counts.location is not None),
-        known=known,
-        training=reference.name == TRAINING,
-        min_effect=settings.min_effect if override.min_effect is None else override.min_effect,
-    )
-
-
-def _kinds(profile: Profile, baseline: Baseline, settings: DetectionSettings, otherwise: Kind) -> dict[str, Kind]:
-    """Return the features to compare, and what a finding about each is; never the label or what settings ignore."""
-    labels = {profile.label, baseline.label}
-    ignored = {name for name, override in settings.features.items() if override.ignore}
-    names = (set(baseline.features) | set(profile.counts)) - ignored - labels
-    predictions = {profile.prediction, baseline.prediction}
-    return {str(name): Kind.PREDICTION_DRIFT if name in predictions else otherwise for name in names}
-
-
-def _extra(profile: Profile, baseline: Baseline) -> dict[str, FeatureType]:
-    name = profile.prediction
-    if name is None or name in baseline.column_types or name not in profile.counts:
-        return {}
-    numeric = profile.counts[name].location is not None
-    return {name: FeatureType(ValueType.FLOAT if numeric else ValueType.BYTES)}
 
 
 def _nothing() -> Finding:
@@ -245,12 +149,13 @@ def _nothing() -> Finding:
     )
 
 
-def _ordered(findings: Iterator[Finding]) -> list[Finding]:
-    """Return flagged findings first, the furthest above their threshold leading; then the rest by name."""
+def _ordered(findings: Sequence[Finding]) -> list[Finding]:
+    """Return flagged findings first, data breaks leading, then the furthest above their threshold; then the rest by name."""
     return sorted(
         findings,
         key=lambda finding: (
             not finding.flagged,
+            finding.kind is not Kind.DATA_BREAK,
             -_strength(finding),
             str(finding.kind),
             finding.feature or "",

@@ -8,19 +8,22 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import ValidationError
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
-from monitor.config.settings import ModelSettings, Settings, Strict
+from monitor.config.detection import DetectionSettings
+from monitor.config.settings import ModelSettings, Settings
+from monitor.config.strict import Strict
 from monitor.errors import ConfigError
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 _Path = tuple[str | int, ...]
+_Kind = TypeVar("_Kind", bound=Strict)
 
 
 def load_settings(path: Path, environment: Mapping[str, str] | None = None) -> Settings:
@@ -33,17 +36,33 @@ def load_settings(path: Path, environment: Mapping[str, str] | None = None) -> S
     Raises:
         ConfigError: one line for each thing that is wrong, as `FILE:LINE: KEY: what`.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ConfigError(f"cannot read {path}: {reason}; make one with: driftline init DIR") from error
+    text = _text(path, "make one with: driftline init DIR")
     settings = parse_settings(text, str(path), os.environ if environment is None else environment)
     return _anchored(settings, path.resolve().parent)
 
 
+def load_detection(path: Path) -> DetectionSettings:
+    """Read a file that holds what a model's `detection` may say; raises ConfigError as `load_settings`."""
+    found = _parsed(
+        DetectionSettings, _text(path, "it holds what a model's `detection` may say"), str(path), os.environ
+    )
+    return _anchored_detection(found, path.resolve().parent)
+
+
 def parse_settings(text: str, name: str, environment: Mapping[str, str]) -> Settings:
     """Validate the text of a settings file called `name`; see `load_settings`."""
+    return _parsed(Settings, text, name, environment)
+
+
+def _text(path: Path, advice: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError(f"cannot read {path}: {reason}; {advice}") from error
+
+
+def _parsed(kind: type[_Kind], text: str, name: str, environment: Mapping[str, str]) -> _Kind:
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
@@ -52,17 +71,18 @@ def parse_settings(text: str, name: str, environment: Mapping[str, str]) -> Sett
     except yaml.YAMLError as error:
         raise ConfigError(f"{name}:1: not valid YAML: {str(error).splitlines()[0]}") from error
     if not isinstance(root, yaml.MappingNode):
-        raise ConfigError(f"{name}:1: the file must be a mapping of settings, with at least `models:`")
+        wanted = ", with at least `models:`" if kind is Settings else ""
+        raise ConfigError(f"{name}:1: the file must be a mapping of settings{wanted}")
     lines: dict[_Path, int] = {(): 1}
     problems: list[str] = []
     values = _values(root, (), lines, problems, environment)
     if problems:
         raise ConfigError("\n".join(f"{name}:{problem}" for problem in problems))
     try:
-        return Settings.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
-        raise ConfigError("\n".join(_explained(name, problem, lines) for problem in found)) from None
+        raise ConfigError("\n".join(_explained(kind, name, problem, lines) for problem in found)) from None
 
 
 def configuration_hash(model: ModelSettings) -> str:
@@ -99,12 +119,12 @@ def _values(
     return _VARIABLE.sub(fill, value)
 
 
-def _explained(name: str, problem: Any, lines: dict[_Path, int]) -> str:
+def _explained(kind: type[Strict], name: str, problem: Any, lines: dict[_Path, int]) -> str:
     path: _Path = tuple(problem["loc"])
     line = next(lines[path[:length]] for length in range(len(path), -1, -1) if path[:length] in lines)
     what = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
-        what = "unknown key" + _suggestion(str(path[-1]), _known_keys(path[:-1]))
+        what = "unknown key" + _suggestion(str(path[-1]), _known_keys(kind, path[:-1]))
     elif problem["type"] == "missing":
         what = "this key is required"
     return f"{name}:{line}: {_dotted(path) or 'settings'}: {what}"
@@ -114,9 +134,9 @@ def _dotted(path: _Path) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
 
 
-def _known_keys(path: _Path) -> list[str]:
-    """Return the keys that the settings know at `path`."""
-    model: Any = Settings
+def _known_keys(kind: type[Strict], path: _Path) -> list[str]:
+    """Return the keys that settings of a kind know at `path`."""
+    model: Any = kind
     named = False
     for part in path:
         if named:  # below a mapping such as `models`, the part is a name of the user's choice
@@ -157,6 +177,7 @@ def _anchored(settings: Settings, folder: Path) -> Settings:
                 for key, stream in (("traffic", model.traffic), ("labels", model.labels))
                 if stream is not None and stream.files is not None
             }
+            | {"detection": _anchored_detection(model.detection, folder)}
         )
         for name, model in settings.models.items()
     }
@@ -171,6 +192,11 @@ def _anchored(settings: Settings, folder: Path) -> Settings:
     return settings.model_copy(
         update={"models": models, "spans": spans, "kafka": kafka, "store": _store(settings.store, folder)}
     )
+
+
+def _anchored_detection(settings: DetectionSettings, folder: Path) -> DetectionSettings:
+    file = settings.custom_validations
+    return settings if file is None else settings.model_copy(update={"custom_validations": _local(file, folder)})
 
 
 def _local(uri: str, folder: Path) -> str:

@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, model_validator
 
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+from monitor.config.detection import DetectionSettings
+from monitor.config.durations import Duration
+from monitor.config.strict import Strict
+
 _ADDRESS = r"^.+:\d{1,5}$"
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
-
-
-def parse_duration(text: object) -> timedelta:
-    """Read `90s`, `10m`, `1h`, `1d` or `1h30m`; raises ValueError for anything else, negative or zero-length text too."""
-    if isinstance(text, timedelta):
-        return text
-    if not isinstance(text, str) or not re.fullmatch(rf"(?:{_DURATION.pattern}\s*)+", text.strip()):
-        raise ValueError(f"{text!r} is not a duration; write for example 90s, 10m, 1h, 1d or 1h30m")
-    return timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in _DURATION.findall(text)))
-
-
-Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
-
-
-class Strict(BaseModel):
-    """Base of all settings: unknown keys are errors, and nothing changes once read."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class SpanSettings(Strict):
@@ -254,24 +237,8 @@ class WindowSettings(Strict):
         return self
 
 
-class FeatureSettings(Strict):
-    """Overrides for one feature."""
-
-    min_effect: float | None = Field(None, ge=0, description="Effect below which a change is not flagged.")
-    ignore: bool = Field(False, description="Do not compare this feature.")
-
-
-class DetectionSettings(Strict):
-    """How changes are judged."""
-
-    false_alarm_rate: float = Field(
-        0.01, gt=0, lt=1, description="Budget of false alarms per window, over all features."
-    )
-    references: list[Literal["training", "previous"]] = Field(
-        ["training", "previous"], description="What a window is compared with."
-    )
-    min_effect: float = Field(0.1, ge=0, description="Cohen's w below which a change is not flagged, however sure.")
-    features: dict[str, FeatureSettings] = Field(default_factory=dict, description="Overrides by feature.")
+Slicing = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1, max_length=5)]
+"""Columns whose values, crossed, make the slices."""
 
 
 class ModelSettings(Strict):
@@ -282,7 +249,20 @@ class ModelSettings(Strict):
     sampling: SamplingSettings = SamplingSettings()
     privacy: PrivacySettings = PrivacySettings()
     windows: WindowSettings = WindowSettings()
+    slices: list[Slicing] = Field(
+        default_factory=list,
+        max_length=20,
+        description="Columns by whose values windows are judged slice by slice too; several in one list are crossed. "
+        "They are laid down with a baseline: after a change, make a new one.",
+    )
     detection: DetectionSettings = DetectionSettings()
+
+    @model_validator(mode="after")
+    def _different_slices(self) -> ModelSettings:
+        named = [frozenset(columns) for columns in self.slices]
+        if len(set(named)) < len(named) or any(len(set(columns)) < len(columns) for columns in self.slices):
+            raise ValueError("`slices` names a column, or a list of columns, twice")
+        return self
 
 
 class DeadLetterSettings(Strict):

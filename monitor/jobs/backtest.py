@@ -16,13 +16,24 @@ import pyarrow as pa
 
 from collectors.files import Tables, open_tables
 from monitor.clock import EPOCH, from_micros, to_micros
+from monitor.compare.family import Subject, judge_window
 from monitor.compare.findings import WindowFindings
-from monitor.compare.judge import PREVIOUS, judge
-from monitor.config.settings import DetectionSettings
+from monitor.config.detection import DetectionSettings
 from monitor.errors import ConfigError, InputError
-from monitor.jobs.checking import ReferenceFiles, about, check_ignored, current_rows, known_types, read_baseline
+from monitor.jobs.checking import (
+    ReferenceFiles,
+    Slices,
+    about,
+    check_ignored,
+    current_rows,
+    known_types,
+    read_baseline,
+)
+from monitor.jobs.references import MemoryHistory, earlier_windows
+from monitor.jobs.rules import rules_on
 from monitor.profile.baseline import Baseline
-from monitor.profile.profile import Profile, build_profile
+from monitor.profile.sliced import profile_window
+from monitor.profile.slices import slice_specs
 from monitor.records import Rows, Window
 from monitor.window.frames import ColumnRoles, event_times, id_hashes
 
@@ -48,9 +59,13 @@ class Traffic:
 
 
 def backtest(
-    reference: ReferenceFiles, traffic: Traffic, settings: DetectionSettings, progress: Progress
-) -> Iterator[WindowFindings]:
-    """Yield the findings of each window that holds rows, in the order of time, drift being measured against the one before.
+    reference: ReferenceFiles,
+    traffic: Traffic,
+    settings: DetectionSettings,
+    progress: Progress,
+    slices: Slices = (),
+) -> Iterator[tuple[WindowFindings, ...]]:
+    """Yield the findings of each window that holds rows, in the order of time: those of all rows, then by `slices`.
 
     Raises:
         InputError: files or columns cannot be used, or one of the sides has no rows.
@@ -60,19 +75,20 @@ def backtest(
         raise ConfigError("a backtest needs --timestamp-column to tell the windows apart")
     if traffic.max_rows is not None and traffic.roles.id is None:
         raise ConfigError("--max-rows-per-window chooses rows by their id: name it with --id-column")
-    baseline, ignorable = read_baseline(reference, traffic.window)
+    baseline, ignorable = read_baseline(reference, traffic.window, settings, slices)
     tables = open_tables(traffic.uri, types=known_types(baseline.column_types, traffic.roles))
     with about(traffic.uri):
         check_ignored(traffic.roles, tables.schema.empty_table(), ignorable)
         plan = _plan(tables, traffic)
-    previous: Profile | None = None
+    specs, history = slice_specs(slices), MemoryHistory(settings)
     for window, table in _windows(tables, traffic, plan, progress):
         with about(traffic.uri):
             rows = _rows(table, traffic, baseline)
-        profile = build_profile(rows, baseline)
-        yield judge(profile, baseline, {} if previous is None else {PREVIOUS: previous}, settings, window=window)
-        if profile.rows:
-            previous = profile
+        profile = profile_window(rows, baseline, specs)
+        earlier = earlier_windows(window, history, settings)
+        rules = rules_on(rows, profile, baseline, earlier, settings)
+        yield judge_window(profile, baseline, earlier, settings, Subject(window=window), specs, beside=rules)
+        history.add(window, profile)
 
 
 @dataclass(frozen=True, slots=True)

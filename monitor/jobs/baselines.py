@@ -14,9 +14,9 @@ from monitor.clock import from_micros, rfc3339
 from monitor.config.settings import ModelSettings
 from monitor.cuts import SpanStorage
 from monitor.errors import InputError
-from monitor.jobs.checking import ReferenceFiles, block_length, read_reference
+from monitor.jobs.checking import ReferenceFiles, baseline_of, read_reference
 from monitor.jobs.judging import read_rows
-from monitor.profile.baseline import Baseline, create_baseline
+from monitor.profile.baseline import Baseline
 from monitor.profile.schema import column_types_of
 from monitor.records import Rows
 from monitor.store.ledger import Ledger
@@ -38,13 +38,12 @@ def baseline_from_files(reference: ReferenceFiles, settings: ModelSettings) -> N
     The model's privacy settings are applied to them, so that they are what a collector would have stored.
 
     Raises:
-        InputError: the files cannot be read, hold no rows, or lack a named column.
+        InputError: the files cannot be read, hold no rows, or lack a named column or one to slice by.
     """
     roles, privacy = reference.roles, Privacy(settings.privacy)
     no_features = roles.aside() | {name for name in (roles.prediction, roles.label) if name is not None}
     read = read_reference(reference, lambda table: privacy.treat_training(table, no_features))
-    length = block_length(read.rows.event_times, settings.windows.length)
-    baseline = create_baseline(read.rows, schema=read.schema, block_length=length)
+    baseline = baseline_of(read.rows, read.schema, settings.windows.length, settings.detection, settings.slices)
     return NewBaseline(baseline, _provenance(read.rows, read.schema) | {"source": reference.uri, "kind": "files"})
 
 
@@ -65,7 +64,7 @@ def baseline_from_windows(
     person wrote it, and is inferred anew otherwise.
 
     Raises:
-        InputError: no closed window holds rows there.
+        InputError: no closed window holds rows there, or they lack a column to slice by.
     """
     pending = ledger.windows.closed_spans(model, version, since, until)
     if pending is None:
@@ -84,8 +83,7 @@ def baseline_from_windows(
         prediction=previous.prediction if previous else None,
         label=previous.label if previous else None,
     )
-    length = block_length(rows.event_times, settings.windows.length)
-    baseline = create_baseline(rows, schema=schema, block_length=length)
+    baseline = baseline_of(rows, schema, settings.windows.length, settings.detection, settings.slices)
     source = {
         "kind": "windows",
         "source": f"{model} version {pending.key.version}, windows {pending.key.window}",

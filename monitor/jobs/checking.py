@@ -1,46 +1,53 @@
 """One comparison of files: `driftline check`, and the reference that `driftline backtest` shares with it.
 
-Reads tables and calls the pure stages that production calls: create_baseline, build_profile, judge. Changes when the inputs of a
-comparison do.
+Reads tables and calls the pure stages that production calls: create_baseline, profile_window, judge_window. Changes when the
+inputs of a comparison do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
 import fsspec
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from collectors.files import read_table
-from monitor.compare.findings import WindowFindings
-from monitor.compare.judge import judge
-from monitor.config.settings import DetectionSettings
+from collectors.files import open_tables, read_table
+from monitor.compare.case import Case, Reference
+from monitor.compare.family import Subject, judge_window, overall_share, window_verdict
+from monitor.compare.findings import Verdict, WindowFindings
+from monitor.compare.plan import Plan, plan_of
+from monitor.config.detection import DetectionSettings
 from monitor.errors import InputError
+from monitor.jobs.rules import rules_on
 from monitor.profile.baseline import Baseline, column_types_of, create_baseline, parse_schema
-from monitor.profile.profile import Profile, build_profile
+from monitor.profile.calendar import block_length
+from monitor.profile.profile import Profile
 from monitor.profile.schema import without
+from monitor.profile.sliced import profile_window
+from monitor.profile.slices import Slicing, slice_specs
 from monitor.records import ColumnTypes, FeatureType, Rows, ValueType
-from monitor.window.frames import ColumnRoles, rows_from_table
+from monitor.window.frames import ColumnRoles, event_times, rows_from_table
 
-_BLOCKS = 5
-"""Fewer blocks of time say nothing about how much the reference varies by itself."""
-_BLOCK_LENGTHS = (timedelta(days=1), timedelta(hours=1))
-
+_BATCH_ROWS = 65_536
 _TEXT = FeatureType(ValueType.BYTES)
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The findings of one comparison, one object a slice (the overall one first), and what they were made from."""
+    """The findings of one comparison, one object a slice (the overall one first), and what they were made from: all rows."""
 
     findings: tuple[WindowFindings, ...]
     baseline: Baseline
     profile: Profile
+    plan: Plan
+
+    @property
+    def verdict(self) -> Verdict:
+        """Flagged where all rows or any slice is, else the verdict on all rows."""
+        return window_verdict(self.findings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +59,46 @@ class ReferenceFiles:
     schema: str | None = None
 
 
-def check(reference: ReferenceFiles, current: str, settings: DetectionSettings) -> Comparison:
-    """Compare the rows of `current` with those of `reference`.
+Slices = Sequence[Sequence[str]]
+"""Lists of columns to slice by, each of them crossed."""
+
+
+def check(reference: ReferenceFiles, current: str, settings: DetectionSettings, slices: Slices = ()) -> Comparison:
+    """Compare the rows of `current` with those of `reference`, all of them and by `slices`.
 
     Raises:
         InputError: files or columns cannot be used, or the reference has no rows. No rows in `current` are a verdict instead.
     """
-    baseline, ignorable = read_baseline(reference, None)
+    baseline, ignorable = read_baseline(reference, _span(current, reference.roles), settings, slices)
     table = read_table(current, types=known_types(baseline.column_types, reference.roles))
     with about(current):
         check_ignored(reference.roles, table, ignorable)
         rows = current_rows(table, reference.roles, baseline)
-    profile = build_profile(rows, baseline)
-    return Comparison((judge(profile, baseline, {}, settings),), baseline, profile)
+    specs = slice_specs(slices)
+    profile = profile_window(rows, baseline, specs)
+    rules = rules_on(rows, profile, baseline, {}, settings)
+    findings = judge_window(profile, baseline, {}, settings, Subject(), specs, beside=rules)
+    share = overall_share(profile)
+    plan = plan_of(Case(profile.overall, baseline, [Reference.training(baseline)], settings, share))
+    return Comparison(findings, baseline, profile.overall, plan)
+
+
+def baseline_of(
+    rows: Rows, schema: bytes | None, window: timedelta | None, settings: DetectionSettings, slices: Slices
+) -> Baseline:
+    """Return the baseline of training rows for windows of a length, if known, that keeps what the settings and slices need.
+
+    Raises:
+        InputError: there are no rows, or no column to slice by.
+    """
+    return create_baseline(
+        rows,
+        schema=schema,
+        block_length=block_length(rows.event_times, window),
+        slicing=Slicing.by(slices, settings.min_slice_rows, settings.max_slices),
+        kinds=settings.kinds(),
+        joint=settings.joint,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +134,17 @@ def read_reference(reference: ReferenceFiles, treat: Callable[[pa.Table], pa.Tab
     return ReferenceRows(rows, schema, frozenset(table.column_names))
 
 
-def read_baseline(reference: ReferenceFiles, window: timedelta | None) -> tuple[Baseline, frozenset[str]]:
-    """Return the baseline of a reference for windows of a length, and the names of all columns that its files have.
+def read_baseline(
+    reference: ReferenceFiles, window: timedelta | None, settings: DetectionSettings, slices: Slices = ()
+) -> tuple[Baseline, frozenset[str]]:
+    """Return the baseline of a reference for windows of a length, if known, and the names of all columns that its files have.
 
     Raises:
-        InputError: as `read_reference`.
+        InputError: as `read_reference`, or there is no column to slice by.
     """
     read = read_reference(reference)
-    length = block_length(read.rows.event_times, window)
-    return create_baseline(read.rows, schema=read.schema, block_length=length), read.columns
+    with about(reference.uri):
+        return baseline_of(read.rows, read.schema, window, settings, slices), read.columns
 
 
 def read_schema(uri: str) -> bytes:
@@ -148,16 +184,20 @@ def check_ignored(roles: ColumnRoles, table: pa.Table, others: frozenset[str]) -
         raise InputError(f"there is no column {name!r} {role}, here or in the reference")
 
 
-def block_length(times: npt.NDArray[np.int64] | None, window: timedelta | None) -> timedelta | None:
-    """Return the blocks of time in which a reference's own variation is measured: windows, else days, else hours.
-
-    The first of which its times (microseconds) span five; None where they do not, or there are none.
-    """
-    if times is None or not len(times):
+def _span(uri: str, roles: ColumnRoles) -> timedelta | None:
+    """Return the time that rows to judge cover; None where it is not known, or their times cannot be read (later told)."""
+    if roles.timestamp is None:
         return None
-    span = timedelta(microseconds=int(times.max() - times.min()))
-    lengths = _BLOCK_LENGTHS if window is None else (window, *_BLOCK_LENGTHS)
-    return next((length for length in lengths if span >= _BLOCKS * length), None)
+    tables = open_tables(uri, types={})
+    if roles.timestamp not in tables.schema.names:
+        return None
+    first, last = None, None
+    for batch in tables.batches(_BATCH_ROWS, [roles.timestamp]):
+        with about(uri):
+            times = event_times(batch, roles.timestamp)
+        if len(times):
+            first, last = min(first or int(times.min()), int(times.min())), max(last or 0, int(times.max()))
+    return None if first is None or last is None else timedelta(microseconds=last - first)
 
 
 @contextmanager

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from monitor.compare.family import Subject, judge_window
 from monitor.compare.findings import Finding, Kind, Outcome, Verdict, WindowFindings
-from monitor.compare.judge import PREVIOUS, judge
 from monitor.config.loading import configuration_hash
 from monitor.config.settings import FloorSettings, ModelSettings
 from monitor.cuts import SpanStorage
 from monitor.errors import TransientError
+from monitor.jobs.history import LedgerHistory, Pinned
+from monitor.jobs.marking import feedback_of
+from monitor.jobs.references import earlier_windows
+from monitor.jobs.rules import rules_on
 from monitor.profile.baseline import Baseline
-from monitor.profile.profile import Profile, build_profile
-from monitor.records import ColumnTypes, Rows, WindowKey
+from monitor.profile.sliced import WindowProfile, profile_window
+from monitor.profile.slices import slice_specs
+from monitor.records import ColumnTypes, Rows
 from monitor.store.ledger import Ledger
-from monitor.store.verdict_ledger import Judgement
+from monitor.store.verdict_ledger import Judgement, SliceJudgement
 from monitor.store.window_ledger import PendingWindow
 from monitor.window.rows import rows_of_window
+from monitor.window.slicing import slice_key, slice_name
 
 _KEEP_ALL = 2**64
 
@@ -34,6 +40,7 @@ class Judge:
     ledger: Ledger
     storage: SpanStorage
     _baselines: dict[str, Baseline] = field(default_factory=dict)
+    _pinned: dict[tuple[str, str], Pinned] = field(default_factory=dict)
 
     def judge(self, pending: PendingWindow, settings: ModelSettings) -> Judgement:
         """Return the judgement of one closed window; raises TransientError when a span file cannot be read."""
@@ -42,20 +49,31 @@ class Judge:
         baseline = self._baseline(key.model)
         if baseline is None:
             return Judgement(pending, _without_baseline(pending).to_json(), None, None, digest)
-        profile = self._profile(pending, baseline, settings)
-        previous = self._previous(key, baseline, settings)
-        found = judge(
-            profile,
-            baseline,
-            {} if previous is None else {PREVIOUS: previous},
-            settings.detection,
-            model=key.model,
-            version=key.version,
-            window=key.window,
-            revision=pending.revision,
+        specs = slice_specs(settings.slices)
+        rows = self._rows(pending, baseline, settings)
+        current = profile_window(rows, baseline, specs)
+        history = LedgerHistory(
+            self.ledger, key, baseline, specs, lambda judged: self._profile(judged, baseline, settings), self._pinned
         )
-        document = profile.to_document() if profile.rows else None
-        return Judgement(pending, found.to_json(), document, baseline.number, digest)
+        earlier = earlier_windows(key.window, history, settings.detection)
+        overall, *slices = judge_window(
+            current,
+            baseline,
+            earlier,
+            settings.detection,
+            Subject(key.model, key.version, key.window, pending.revision),
+            specs,
+            feedback_of(self.ledger, key, baseline.number or 0),
+            rules_on(rows, current, baseline, earlier, settings.detection),
+        )
+        return Judgement(
+            pending,
+            overall.to_json(),
+            current.overall.to_document() if current.overall.rows else None,
+            baseline.number,
+            digest,
+            dict(_slice_judgement(found, current) for found in slices),
+        )
 
     def _baseline(self, model: str) -> Baseline | None:
         number = self.ledger.baselines.active_number(model)
@@ -67,8 +85,11 @@ class Judge:
             known = self._baselines[model] = replace(Baseline.from_document(document), number=number)
         return known
 
-    def _profile(self, pending: PendingWindow, baseline: Baseline, settings: ModelSettings) -> Profile:
-        rows = read_rows(
+    def _profile(self, pending: PendingWindow, baseline: Baseline, settings: ModelSettings) -> WindowProfile:
+        return profile_window(self._rows(pending, baseline, settings), baseline, slice_specs(settings.slices))
+
+    def _rows(self, pending: PendingWindow, baseline: Baseline, settings: ModelSettings) -> Rows:
+        return read_rows(
             pending,
             self.storage,
             baseline.column_types,
@@ -77,18 +98,11 @@ class Judge:
             prediction=baseline.prediction,
             label=baseline.label,
         )
-        return build_profile(rows, baseline)
 
-    def _previous(self, key: WindowKey, baseline: Baseline, settings: ModelSettings) -> Profile | None:
-        earlier = self.ledger.verdicts.earlier_profile(key, baseline.number or 0)
-        if earlier is None or "previous" not in settings.detection.references:
-            return None
-        window, document = earlier
-        if document is not None:
-            return Profile.from_document(document)
-        # It was profiled on another baseline: what it holds is the spans' to say, so build it again from them.
-        judged = self.ledger.windows.spans_of(WindowKey(key.model, key.version, window))
-        return self._profile(judged, baseline, settings)
+
+def _slice_judgement(found: WindowFindings, current: WindowProfile) -> tuple[str, SliceJudgement]:
+    key = slice_key(found.slice)
+    return slice_name(key), SliceJudgement(found.to_json(), current.slices[key].to_document())
 
 
 def read_rows(
@@ -153,16 +167,21 @@ def _without_baseline(pending: PendingWindow) -> WindowFindings:
     )
 
 
-def describe(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a log line says of a findings object: no values of the traffic, only names and counts."""
-    flagged = [finding for finding in document["findings"] if finding["flagged"]]
-    return {
+def describe(judgement: Judgement) -> dict[str, Any]:
+    """Return what a log line says of a judgement: no values of the traffic, only names and counts."""
+    document = judgement.document
+    flagged = [finding for each in judgement.documents.values() for finding in each["findings"] if finding["flagged"]]
+    said = {
         "model": document["model"],
         "version": document["version"],
         "window_start": document["window_start"],
         "revision": document["revision"],
         "rows": document["rows"],
-        "verdict": document["verdict"],
+        "verdict": judgement.verdict,
         "flagged": len(flagged),
         "features": sorted({str(finding["feature"]) for finding in flagged if finding["feature"]})[:10],
     }
+    if judgement.slices:
+        verdicts = [each.document["verdict"] for each in judgement.slices.values()]
+        said |= {"slices": len(verdicts), "flagged_slices": verdicts.count(str(Verdict.FLAGGED))}
+    return said

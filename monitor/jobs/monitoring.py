@@ -96,10 +96,10 @@ class Monitor:
             judgement = self._judge.judge(pending, model)
             told = self.ledger.verdicts.record(judgement, lease, self.clock.now())
             judged += 1
-            self.metrics.windows.labels(name, judgement.document["verdict"]).inc()
-            _log.info("window_judged", **describe(judgement.document))
+            self.metrics.windows.labels(name, judgement.verdict).inc()
+            _log.info("window_judged", **describe(judgement))
             if told:
-                _log.warning("window_flagged", **describe(judgement.document))
+                _log.warning("window_flagged", **describe(judgement))
         return judged
 
     def _lease(self, name: str) -> Lease | None:

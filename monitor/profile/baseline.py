@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any
-
-import numpy as np
 
 from monitor.errors import InputError
 from monitor.profile import tfdv
+from monitor.profile.calendar import Calendar, calendar_of
 from monitor.profile.columns import Column
-from monitor.profile.counts import Counts, Indices
-from monitor.profile.document import Floats, pack_bytes, unpack_bytes
+from monitor.profile.derived.plan import plan_derived
+from monitor.profile.document import pack_bytes, unpack_bytes
+from monitor.profile.effective import cluster_numbers, effective_blocks, effective_rows
+from monitor.profile.extras import NO_EXTRAS, BaselineExtras, baseline_extras, is_attribution
 from monitor.profile.features import FeatureReference
-from monitor.profile.layout import BlockNumbers, reference_of
+from monitor.profile.layout import Layout
 from monitor.profile.schema import column_types_of, parse_schema, with_environments
+from monitor.profile.slices import NO_SLICES, NO_SLICING, ReferenceSlices, Slicing, reference_slices
 from monitor.records import ColumnTypes, FeatureType, Rows, ValueType
+from monitor.window.slicing import SliceKey
+
+NO_KINDS: Mapping[str, str] = MappingProxyType({})
 
 __all__ = ["Baseline", "column_types_of", "create_baseline", "parse_schema"]
 
@@ -37,7 +44,11 @@ class Baseline:
         prediction, label: the columns that hold them, where the rows had any.
         block_length: length of a block of time, in microseconds, where the rows have times.
         blocks: effective number of blocks of time that the rows cover; 1 where they have no time.
+        calendar: how they lie in time; None where that is not known, or there are fewer than five blocks.
         number: as numbered by the store; None outside of it.
+        slices: what is kept of the slices of the rows.
+        extras: what is kept beside single columns.
+        whole: fingerprint of the baseline that this is a slice of, whose cells its counts are on; None where it is a whole.
     """
 
     schema: bytes
@@ -52,13 +63,21 @@ class Baseline:
     label: str | None
     block_length: int | None = None
     blocks: float = 1.0
+    calendar: Calendar | None = None
     number: int | None = None
+    slices: ReferenceSlices = NO_SLICES
+    extras: BaselineExtras = NO_EXTRAS
+    whole: str | None = None
 
     @property
     def fingerprint(self) -> str:
         """A digest of what the cells are made from: profiles on other cells cannot be compared."""
+        if self.whole is not None:
+            return self.whole
         digest = hashlib.sha256(self.schema)
         digest.update(self.statistics)
+        if self.extras.derived.sources:
+            digest.update(json.dumps(self.extras.derived.to_document(), sort_keys=True).encode())
         return digest.hexdigest()[:32]
 
     def to_document(self) -> dict[str, Any]:
@@ -76,17 +95,21 @@ class Baseline:
             "label": self.label,
             "block_length": self.block_length,
             "blocks": self.blocks,
+            "calendar": None if self.calendar is None else self.calendar.to_document(),
             "number": self.number,
+            "slices": self.slices.to_document(),
+            "extras": self.extras.to_document(),
         }
 
     @classmethod
     def from_document(cls, document: dict[str, Any]) -> Baseline:
         """Undo `to_document`."""
+        features = {name: FeatureReference.from_document(d) for name, d in document["features"].items()}
         return cls(
             schema=unpack_bytes(document["schema"]),
             schema_inferred=bool(document["schema_inferred"]),
             statistics=unpack_bytes(document["statistics"]),
-            features={name: FeatureReference.from_document(d) for name, d in document["features"].items()},
+            features=features,
             column_types={
                 name: FeatureType(ValueType(value), bool(many))
                 for name, (value, many) in document["column_types"].items()
@@ -98,20 +121,49 @@ class Baseline:
             label=document["label"],
             block_length=document["block_length"],
             blocks=float(document["blocks"]),
+            calendar=None if document.get("calendar") is None else Calendar.from_document(document["calendar"]),
             number=document["number"],
+            slices=ReferenceSlices.from_document(document.get("slices"), features),
+            extras=BaselineExtras.from_document(document.get("extras")),
+        )
+
+    def of_slice(self, key: SliceKey) -> Baseline:
+        """Return a slice that is kept as a baseline of its own, without TFDV's statistics; raises KeyError for others."""
+        kept = self.slices.kept[key]
+        return replace(
+            self,
+            statistics=b"",
+            features=kept.features,
+            rows=kept.rows,
+            n_effective=kept.n_effective,
+            blocks=kept.blocks,
+            slices=NO_SLICES,
+            extras=BaselineExtras(self.extras.derived),
+            whole=self.fingerprint,
         )
 
 
-def create_baseline(rows: Rows, *, schema: bytes | None = None, block_length: timedelta | None = None) -> Baseline:
+def create_baseline(
+    rows: Rows,
+    *,
+    schema: bytes | None = None,
+    block_length: timedelta | None = None,
+    slicing: Slicing = NO_SLICING,
+    kinds: Mapping[str, str] = NO_KINDS,
+    joint: bool = False,
+) -> Baseline:
     """Make a baseline of training rows.
 
     Args:
         rows: the training rows in canonical order; with `event_times` the baseline learns how much it varies by itself.
         schema: serialized, as `parse_schema` returns it; None infers one, with the label in environment TRAINING only.
         block_length: length of a block of time, normally that of the windows to come; None learns no variation in time.
+        slicing: which slices to keep.
+        kinds: what columns hold (text, vector, image or values), where a person says so.
+        joint: keep what comparing the dependence between columns needs.
 
     Raises:
-        InputError: there are no rows.
+        InputError: there are no rows, or they lack a column to slice by.
     """
     if len(rows) == 0:
         raise InputError("the reference holds no rows, so nothing can be compared with it")
@@ -121,13 +173,20 @@ def create_baseline(rows: Rows, *, schema: bytes | None = None, block_length: ti
         None if block_length is None or rows.event_times is None else max(1, block_length // timedelta(microseconds=1))
     )
     times = rows.event_times
-    blocks = None if length is None or times is None else BlockNumbers.of(times, length)
+    cut = None if length is None or times is None else calendar_of(times, length, rows.weights)
+    calendar, blocks = cut if cut is not None else (None, None)
     clusters = cluster_numbers(rows)
-    features = {
-        name: reference_of(Column.of(rows.features.column(name)), rows.weights, clusters, blocks)
-        for name in rows.features.column_names
-        if name != rows.label
+    derived, compared = plan_derived(rows, schema, kinds, blocks)
+    columns = {
+        name: Column.of(compared.features.column(name))
+        for name in compared.features.column_names
+        if name != rows.label and not is_attribution(name)
     }
+    layouts = {name: Layout.of(column, rows.weights, blocks) for name, column in columns.items()}
+    features = {name: layout.reference(clusters) for name, layout in layouts.items()}
+    extras = baseline_extras(
+        rows, compared, derived, features, columns, clusters, blocks, joint=joint, block_length=length
+    )
     return Baseline(
         schema=used,
         schema_inferred=schema is None,
@@ -141,34 +200,7 @@ def create_baseline(rows: Rows, *, schema: bytes | None = None, block_length: ti
         label=rows.label,
         block_length=length,
         blocks=effective_blocks(times, length, rows.weights),
+        calendar=calendar,
+        slices=reference_slices(compared, layouts, slicing, length),
+        extras=extras,
     )
-
-
-def cluster_numbers(rows: Rows) -> Indices | None:
-    """Return each row's cluster as a number from 0, or None where every row is its own."""
-    if rows.clusters is None or len(rows) == 0:
-        return None
-    distinct, numbers = np.unique(rows.clusters, return_inverse=True)
-    return None if len(distinct) == len(rows) else numbers.astype(np.int64)
-
-
-def effective_rows(rows: Rows, clusters: Indices | None) -> float:
-    """Return Kish's effective number of rows; rows of one cluster count as one where clusters repeat.
-
-    Each feature's comparison uses its own, often larger number: this is the cautious one that people are told.
-    """
-    if len(rows) == 0:
-        return 0.0
-    if clusters is None and rows.weights is None:
-        return float(len(rows))
-    whole = Counts.of(np.zeros(len(rows), np.int64), 1, rows.weights, clusters)
-    return whole.effective
-
-
-def effective_blocks(times: Indices | None, length: int | None, weights: Floats | None) -> float:
-    """Return how many blocks of time the rows cover, uneven ones counting for less; 1 where they have no time."""
-    if times is None or length is None or len(times) == 0:
-        return 1.0
-    _, numbers = np.unique(times // length, return_inverse=True)
-    sizes = np.bincount(numbers, weights)
-    return float(sizes.sum() ** 2 / (sizes @ sizes))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
+
+import numpy as np
 
 from monitor.profile.bins import Bins, bins_from_document
 from monitor.profile.counts import Counts, Location
@@ -60,19 +62,23 @@ class FeatureCounts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Blocks:
-    """A baseline's counts block of time by block of time, from which its own variation comes.
+    """A baseline's counts by B blocks of time, from which its own variation comes, and by S seasons.
 
     Attributes:
         values: (B, K) counts in the feature's cells.
         presence: (B, 2) rows present and missing.
         novel: (B,) values that no other block holds: unseen categories, or numbers outside the others' range.
-        location: (B, 2) weight and total of the location score; (B, 0) for categories.
+        location: (B, 3) weight, total and squared total of the location score; (B, 0) for categories.
+        seasonal_values, seasonal_presence, seasonal_location: the same of all rows of each season, (S, K), (S, 2), (S, 3).
     """
 
     values: Floats
     presence: Floats
     novel: Floats
     location: Floats
+    seasonal_values: Floats
+    seasonal_presence: Floats
+    seasonal_location: Floats
 
     def __eq__(self, other: object) -> bool:
         """Compare all counts exactly."""
@@ -82,12 +88,12 @@ class Blocks:
 
     def to_document(self) -> dict[str, Any]:
         """Return a JSON object that `from_document` reads back exactly."""
-        return {name: pack_floats(getattr(self, name)) for name in ("values", "presence", "novel", "location")}
+        return {each.name: pack_floats(getattr(self, each.name)) for each in fields(self)}
 
     @classmethod
     def from_document(cls, document: dict[str, Any]) -> Blocks:
         """Undo `to_document`."""
-        return cls(*(unpack_floats(document[name]) for name in ("values", "presence", "novel", "location")))
+        return cls(**{each.name: unpack_floats(document[each.name]) for each in fields(cls)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +117,22 @@ class FeatureReference:
     blocks: Blocks | None = None
     plain: Counts | None = None
 
-    def values_beside(self, current: Counts) -> Counts:
-        """Return the counts to compare a window's values with.
+    def values_beside(self, current: Counts, expected: Counts) -> Counts:
+        """Return the counts to compare a window's values with, given those of the reference in the window's season.
 
         A window with fewer unseen values than a fresh sample would have (at the extreme, rows of the baseline itself)
         is no news, so no more of the values seen once are taken for unseen than the window has of those.
         """
-        expected = self.counts.values
+        moved = self.counts.values
         if self.plain is None or expected.sums[-1] <= 0.0 or current.total <= 0.0:
             return expected
         fresh = float(current.sums[-1]) / current.total / (float(expected.sums[-1]) / expected.total)
-        return expected if fresh >= 1.0 else expected.scaled(fresh) + self.plain.scaled(1.0 - fresh)
+        if fresh >= 1.0:
+            return expected
+        back = (1.0 - fresh) * (self.plain.sums / self.plain.total - moved.sums / moved.total)
+        sums = np.maximum(expected.sums + back * expected.total, 0.0)
+        squares = sums * (expected.total / expected.effective)
+        return Counts(sums, squares, squares, float(squares.sum()))
 
     def to_document(self) -> dict[str, Any]:
         """Return a JSON object that `from_document` reads back exactly."""
@@ -138,6 +149,8 @@ class FeatureReference:
     def from_document(cls, document: dict[str, Any]) -> FeatureReference:
         """Undo `to_document`."""
         blocks, plain = document["blocks"], document["plain"]
+        if blocks is not None and "seasonal_values" not in blocks:
+            blocks = None  # made before seasons were kept: it is judged without its own variation in time
         return cls(
             bins_from_document(document["bins"]),
             FeatureCounts.from_document(document["counts"]),

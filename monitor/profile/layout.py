@@ -10,52 +10,14 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from monitor.profile.bins import Bins, CategoricalBins, NumericBins, categorical_bins, numeric_bins
+from monitor.profile.calendar import BlockNumbers
 from monitor.profile.columns import Column
 from monitor.profile.counts import Counts, Indices, Location
 from monitor.profile.document import Floats
 from monitor.profile.features import Blocks, FeatureCounts, FeatureReference
 
-MIN_BLOCKS = 5
-MAX_BLOCKS = 100
 NOTABLE = 10
 """Values without a cell of their own that a profile names, for explanations."""
-
-
-@dataclass(frozen=True, slots=True)
-class BlockNumbers:
-    """The block of time of each row.
-
-    Attributes:
-        of_rows: (n,) numbers from 0; those from `kept` on belong to blocks that are not kept one by one.
-        kept: how many blocks are kept.
-        total: how many there are to number, at most kept + 1.
-    """
-
-    of_rows: Indices
-    kept: int
-    total: int
-
-    @classmethod
-    def of(cls, event_times: Indices, length: int) -> BlockNumbers | None:
-        """Number the blocks of `length` microseconds; None where there are fewer than five.
-
-        Of more than a hundred blocks, a hundred are drawn (by a fixed seed: a regular step could meet the same hour of
-        every day).
-        """
-        distinct, numbers = np.unique(event_times // length, return_inverse=True)
-        count = len(distinct)
-        if count < MIN_BLOCKS:
-            return None
-        if count <= MAX_BLOCKS:
-            return cls(numbers.astype(np.int64), count, count)
-        chosen = np.sort(np.random.default_rng(0).choice(count, MAX_BLOCKS, replace=False))
-        place = np.full(count, MAX_BLOCKS)
-        place[chosen] = np.arange(MAX_BLOCKS)
-        return cls(place[numbers], MAX_BLOCKS, MAX_BLOCKS + 1)
-
-    def part(self, rows: npt.NDArray[np.bool_]) -> BlockNumbers:
-        """Return the numbers of the rows of a mask (n,); a block may hold none of them."""
-        return BlockNumbers(self.of_rows[rows], self.kept, self.total)
 
 
 def count_feature(column: Column, bins: Bins, weights: Floats | None, clusters: Indices | None) -> FeatureCounts:
@@ -145,23 +107,31 @@ class Layout:
         )
 
     def _blocks(self, each: Floats) -> Blocks | None:
-        blocks, column, bins = self.blocks, self.column, self.bins
+        blocks, column = self.blocks, self.column
         if blocks is None or self.alone is None:
             return None
         at = _indices(column.of_values(blocks.of_rows))
-        kept, count = blocks.kept, blocks.total
-        values = np.bincount(at * bins.size + self.cells, each, count * bins.size).reshape(count, bins.size)
-        presence = np.bincount(blocks.of_rows * 2 + _missing(column), self.weights, count * 2).reshape(count, 2)
-        location = np.zeros((count, 0))
-        if isinstance(bins, NumericBins):
-            scores = column.scores(bins)
-            location = np.stack([np.bincount(at, each, count), np.bincount(at, each * scores, count)], axis=1)
+        values, location = self._sums(at, blocks.total, each)
+        seasonal, seasonal_location = self._sums(_indices(column.of_values(blocks.seasons)), blocks.slots, each)
+        kept = blocks.kept
         return Blocks(
-            values[:kept].astype(np.float64),
-            presence[:kept].astype(np.float64),
-            np.bincount(at, each * self.alone, count)[:kept].astype(np.float64),
+            values[:kept],
+            _table(blocks.of_rows, blocks.total, _missing(column), 2, self.weights)[:kept],
+            np.bincount(at, each * self.alone, blocks.total)[:kept].astype(np.float64),
             location[:kept],
+            seasonal,
+            _table(blocks.seasons, blocks.slots, _missing(column), 2, self.weights),
+            seasonal_location,
         )
+
+    def _sums(self, groups: Indices, count: int, each: Floats) -> tuple[Floats, Floats]:
+        """Return the counts (count, K) of groups of values, and weight, total and squared total (count, 3) of their scores."""
+        values = _table(groups, count, self.cells, self.bins.size, each)
+        if not isinstance(self.bins, NumericBins):
+            return values, np.zeros((count, 0))
+        scores = self.column.scores(self.bins)
+        sums = [np.bincount(groups, each * power, count) for power in (np.ones(len(scores)), scores, scores * scores)]
+        return values, np.stack(sums, axis=1)
 
 
 def _count(
@@ -233,6 +203,10 @@ def _categorical_layout(column: Column, weights: Floats | None, blocks: BlockNum
         alone = (first == last)[codes]
     cells = np.where(once, bins.unseen, own) if moved else own
     return Layout(column, weights, blocks, bins, cells, own if moved else None, once, seen[codes] == 2, alone)
+
+
+def _table(rows: Indices, count: int, cells: Indices, size: int, weights: Floats | None) -> Floats:
+    return np.bincount(rows * size + cells, weights, count * size).reshape(count, size).astype(np.float64)
 
 
 def _missing(column: Column) -> Indices:

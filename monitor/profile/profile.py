@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from monitor.profile import tfdv
-from monitor.profile.baseline import Baseline, cluster_numbers, effective_blocks, effective_rows
+from monitor.profile.baseline import Baseline
 from monitor.profile.bins import NumericBins, universal_bins
 from monitor.profile.columns import Column
+from monitor.profile.counts import Indices
+from monitor.profile.derived.plan import derive
 from monitor.profile.document import pack_bytes, pack_values, unpack_bytes, unpack_values
+from monitor.profile.effective import cluster_numbers, effective_blocks, effective_rows
+from monitor.profile.extras import NOTHING_BESIDE, ProfileExtras, profile_extras
 from monitor.profile.features import FeatureCounts
 from monitor.profile.layout import count_feature, notable_values
 from monitor.records import Misfits, Rows
@@ -34,9 +38,11 @@ class Profile:
         n_effective: how many independent rows of weight one would tell as much.
         weighted: the statistics are weighted, as the baseline's are.
         blocks: effective number of the baseline's blocks of time that the rows cover.
+        mix: (S,) shares of the rows in each season of the baseline's calendar; None where they have no time.
         baseline: fingerprint of the baseline whose cells these are.
         prediction: the column that holds the model's output, if any.
         misfits: values left out because they do not fit their feature's type.
+        extras: what is kept beside the counts of single columns; nothing in a slice.
     """
 
     statistics: bytes
@@ -48,9 +54,11 @@ class Profile:
     weighted: bool
     baseline: str
     blocks: float = 1.0
+    mix: tuple[float, ...] | None = None
     prediction: str | None = None
     label: str | None = None
     misfits: Mapping[str, Misfits] = field(default_factory=dict)
+    extras: ProfileExtras = NOTHING_BESIDE
 
     def to_document(self) -> dict[str, Any]:
         """Return a JSON object that `from_document` reads back exactly."""
@@ -67,9 +75,11 @@ class Profile:
             "weighted": self.weighted,
             "baseline": self.baseline,
             "blocks": self.blocks,
+            "mix": None if self.mix is None else list(self.mix),
             "prediction": self.prediction,
             "label": self.label,
             "misfits": {name: [misfit.count, list(misfit.examples)] for name, misfit in self.misfits.items()},
+            "extras": self.extras.to_document(),
         }
 
     @classmethod
@@ -88,11 +98,13 @@ class Profile:
             weighted=bool(document["weighted"]),
             baseline=document["baseline"],
             blocks=float(document["blocks"]),
+            mix=None if document.get("mix") is None else tuple(document["mix"]),
             prediction=document["prediction"],
             label=document["label"],
             misfits={
                 name: Misfits(int(count), tuple(examples)) for name, (count, examples) in document["misfits"].items()
             },
+            extras=ProfileExtras.from_document(document.get("extras")),
         )
 
 
@@ -119,22 +131,44 @@ def _statistics(rows: Rows, *, weighted: bool) -> bytes:
 def count_rows(rows: Rows, baseline: Baseline, statistics: bytes = b"") -> Profile:
     """Return the profile of rows whose TFDV statistics are known, or not wanted; see `build_profile`."""
     clusters = cluster_numbers(rows)
+    compared = derive(rows, baseline.extras.derived)
+    columns = _columns(compared, baseline)
+    extras = profile_extras(
+        rows, compared, baseline.extras, baseline.features, columns, clusters, baseline.block_length
+    )
+    return replace(_profile(compared, baseline, columns, clusters), statistics=statistics, extras=extras)
+
+
+def count_slice(compared: Rows, baseline: Baseline) -> Profile:
+    """Return the profile of the rows of a slice, which has no statistics and no extras; they hold the derived columns."""
+    return _profile(compared, baseline, _columns(compared, baseline), cluster_numbers(compared))
+
+
+def _columns(compared: Rows, baseline: Baseline) -> dict[str, Column]:
+    """Return the columns that are counted: those of the baseline's features that hold its kind of type, and the prediction."""
+    found: dict[str, Column] = {}
+    for name in compared.features.column_names:
+        reference = baseline.features.get(name)
+        if name == compared.label or (reference is None and name != compared.prediction):
+            continue
+        column = Column.of(compared.features.column(name))
+        if reference is None or isinstance(reference.bins, NumericBins) == (column.numbers is not None):
+            found[name] = column
+    return found
+
+
+def _profile(rows: Rows, baseline: Baseline, columns: Mapping[str, Column], clusters: Indices | None) -> Profile:
     counts: dict[str, FeatureCounts] = {}
     notable: dict[str, Notable] = {}
-    for name in rows.features.column_names:
+    for name, column in columns.items():
         reference = baseline.features.get(name)
-        if name == rows.label or (reference is None and name != rows.prediction):
-            continue
-        column = Column.of(rows.features.column(name))
         bins = reference.bins if reference is not None else universal_bins(column.numbers is not None)
-        if isinstance(bins, NumericBins) != (column.numbers is not None):
-            continue
         counts[name] = count_feature(column, bins, rows.weights, clusters)
         named = notable_values(column, bins, rows.weights)
         if named:
             notable[name] = named
     return Profile(
-        statistics=statistics,
+        statistics=b"",
         counts=counts,
         notable=notable,
         rows=len(rows),
@@ -143,6 +177,7 @@ def count_rows(rows: Rows, baseline: Baseline, statistics: bytes = b"") -> Profi
         weighted=baseline.weighted,
         baseline=baseline.fingerprint,
         blocks=effective_blocks(rows.event_times, baseline.block_length, rows.weights),
+        mix=None if baseline.calendar is None else baseline.calendar.mix_of(rows.event_times, rows.weights),
         prediction=rows.prediction,
         label=rows.label,
         misfits=dict(rows.misfits),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -66,6 +66,11 @@ def digest(found: WindowFindings) -> Digest:
 def flagged_features(findings: Iterable[Finding]) -> list[str]:
     """Return the features with a flagged finding, most important first."""
     return list(dict.fromkeys(finding.feature for finding in findings if finding.flagged and finding.feature))
+
+
+def slice_text(values: Mapping[str, str]) -> str:
+    """Return a slice as people read it; empty for all rows."""
+    return ", ".join(f"{column} = {value}" for column, value in sorted(values.items()))
 
 
 def measure_name(measure: str) -> str:

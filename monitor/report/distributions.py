@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
+from monitor.compare.explanation import cell_labels
 from monitor.profile.baseline import Baseline
-from monitor.profile.bins import Bins, NumericBins
+from monitor.profile.bins import Bins
 from monitor.profile.features import FeatureCounts
 from monitor.profile.profile import Profile
 
@@ -40,7 +40,7 @@ def distributions(baseline: Baseline, profile: Profile, features: Iterable[str])
 
 def spread(feature: str, bins: Bins, reference: FeatureCounts, current: FeatureCounts) -> Distribution:
     """Return one feature's distribution from its counts, which are both on the cells of `bins`."""
-    labels = _numeric_labels(bins) if isinstance(bins, NumericBins) else _categories(bins.frequent, bins.size)
+    labels = cell_labels(bins)
     sides = [_shares(reference), _shares(current)]
     bars: dict[str, Bar] = {}
     for label, before, now in zip([*labels, "missing"], *sides, strict=True):
@@ -56,16 +56,3 @@ def _shares(counts: FeatureCounts) -> list[float]:
     total = counts.values.total
     shares = [float(count) / total * present if total else 0.0 for count in counts.values.sums]
     return [*shares, counts.missing_share]
-
-
-def _numeric_labels(bins: NumericBins) -> list[str]:
-    edges = [f"{edge:.6g}" for edge in bins.edges]
-    if not edges:
-        return ["any number"]
-    between = [low if low == high else f"{low} to {high}" for low, high in pairwise(edges)]
-    return [f"below {edges[0]}", *between, f"{edges[-1]} and above"]
-
-
-def _categories(frequent: Sequence[bytes], size: int) -> list[str]:
-    named = [value.decode(errors="replace") or "(empty text)" for value in frequent]
-    return [*named, *["other known values"] * (size - len(named) - 1), "values new to the reference"]

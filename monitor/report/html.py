@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from monitor.compare.findings import Outcome, WindowFindings
-from monitor.report.digest import digest, measure_name, number
+from monitor.compare.findings import Outcome, Verdict, WindowFindings
+from monitor.report.digest import digest, measure_name, number, slice_text
 from monitor.report.distributions import Distribution
 
 
@@ -19,7 +19,10 @@ def render_check(
     reference_rows: int,
     current: str,
 ) -> str:
-    """Return the page of one comparison, with `charts` of features side by side; every value in it is escaped."""
+    """Return the page of one comparison, with `charts` of features side by side; every value in it is escaped.
+
+    Of the slices those that are flagged are shown.
+    """
     environment = Environment(
         loader=PackageLoader("monitor.report", "templates"),
         autoescape=True,
@@ -27,9 +30,12 @@ def render_check(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=number, measure_name=measure_name, share=_share)
+    environment.filters.update(number=number, measure_name=measure_name, share=_share, slice_text=slice_text)
+    overall, *slices = findings
+    flagged = [found for found in slices if found.verdict is Verdict.FLAGGED]
     return environment.get_template("check.html.j2").render(
-        reports=[(found, digest(found)) for found in findings],
+        reports=[(found, digest(found)) for found in (overall, *flagged)],
+        slices=len(slices),
         charts=charts,
         reference=reference,
         reference_rows=reference_rows,

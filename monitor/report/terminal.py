@@ -13,38 +13,36 @@ from rich.table import Table
 from rich.text import Text
 
 from monitor.compare.findings import Finding, Verdict, WindowFindings
-from monitor.report.digest import Tally, digest, measure_name, number
+from monitor.report.digest import Tally, digest, measure_name, number, slice_text
 
 _COLOURS = {Verdict.OK: "green", Verdict.FLAGGED: "red", Verdict.INSUFFICIENT: "yellow"}
 _SHOWN = 30
 _REASONS = 5
 _FEATURES = 15
+_SLICES = 10
 
 
 def print_check(
     console: Console, findings: Sequence[WindowFindings], reference: str, reference_rows: int, current: str
 ) -> None:
-    """Print one comparison: the verdict, what is flagged and why, and how much was compared."""
-    for found in findings:
-        summary = digest(found)
-        verdict = Text(f" {summary.verdict} ", style=f"bold reverse {_COLOURS[found.verdict]}")
-        console.print(Text.assemble(verdict, "  ", (summary.headline, "bold")))
-        console.print(
-            f"[dim]current[/]    {escape(current)} · {_rows(found)}\n"
-            f"[dim]reference[/]  {escape(reference)} · {reference_rows:,} rows"
-        )
-        if summary.flagged:
-            console.print(_flagged(summary.flagged))
-        for reason in summary.lacking[:_REASONS]:
-            console.print(f"[yellow]![/] {escape(reason)}")
-        if len(summary.lacking) > _REASONS:
-            console.print(f"[yellow]![/] and {len(summary.lacking) - _REASONS} more reasons of this kind")
-        if summary.closest is not None and not summary.flagged:
-            console.print(f"[dim]largest[/]    {_closest(summary.closest)}")
-        console.print(
-            f"[dim]judged[/]     {summary.judged} comparisons, {len(summary.flagged)} flagged; "
-            f"{summary.informative} TFDV measurements beside them (--format json)"
-        )
+    """Print one comparison: the verdict, what is flagged and why, how much was compared; of slices those that are flagged."""
+    overall, *slices = findings
+    _print_verdict(console, overall)
+    console.print(
+        f"[dim]current[/]    {escape(current)} · {_rows(overall)}\n"
+        f"[dim]reference[/]  {escape(reference)} · {reference_rows:,} rows"
+    )
+    _print_findings(console, overall)
+    flagged = [found for found in slices if found.verdict is Verdict.FLAGGED]
+    if slices:
+        console.print(f"[dim]slices[/]     {len(slices)} compared, {len(flagged)} flagged")
+    for found in flagged[:_SLICES]:
+        console.print()
+        _print_verdict(console, found)
+        console.print(f"[dim]slice[/]      {escape(slice_text(found.slice))} · {_rows(found)}")
+        _print_findings(console, found)
+    if len(flagged) > _SLICES:
+        console.print(f"[dim]and {len(flagged) - _SLICES} more flagged slices: see --format json[/]")
 
 
 def print_backtest(console: Console, tally: Tally) -> None:
@@ -72,10 +70,13 @@ def print_backtest(console: Console, tally: Tally) -> None:
 
 
 def print_windows(console: Console, documents: Sequence[Mapping[str, Any]]) -> None:
-    """Print judged windows (findings objects as stored), a line each: verdict, rows, and which features are flagged."""
+    """Print judged windows (findings objects as stored), a line a slice: verdict, rows, and which features are flagged."""
     table = _table()
+    sliced = any(document["slice"] for document in documents)
     for heading in ("window", "version", "revision", "rows", "verdict"):
         table.add_column(heading, justify="right" if heading in {"revision", "rows"} else "left", no_wrap=True)
+    if sliced:
+        table.add_column("slice", overflow="fold")
     table.add_column("flagged features", overflow="fold", min_width=16)
     for document in documents:
         verdict = Verdict(document["verdict"])
@@ -89,9 +90,30 @@ def print_windows(console: Console, documents: Sequence[Mapping[str, Any]]) -> N
             str(document["revision"]),
             f"{document['rows']:,}",
             f"[{_COLOURS[verdict]}]{str(verdict).replace('_', ' ')}[/]",
+            *([escape(slice_text(document["slice"]))] if sliced else []),
             escape(", ".join(features[:_REASONS]) + more),
         )
     console.print(table)
+
+
+def _print_verdict(console: Console, found: WindowFindings) -> None:
+    summary = digest(found)
+    verdict = Text(f" {summary.verdict} ", style=f"bold reverse {_COLOURS[found.verdict]}")
+    console.print(Text.assemble(verdict, "  ", (summary.headline, "bold")))
+
+
+def _print_findings(console: Console, found: WindowFindings) -> None:
+    summary = digest(found)
+    if summary.flagged:
+        console.print(_flagged(summary.flagged))
+    for reason in summary.lacking[:_REASONS]:
+        console.print(f"[yellow]![/] {escape(reason)}")
+    if len(summary.lacking) > _REASONS:
+        console.print(f"[yellow]![/] and {len(summary.lacking) - _REASONS} more reasons of this kind")
+    if summary.closest is not None and not summary.flagged:
+        console.print(f"[dim]largest[/]    {_closest(summary.closest)}")
+    beside = f"; {summary.informative} TFDV measurements beside them (--format json)" if not found.slice else ""
+    console.print(f"[dim]judged[/]     {summary.judged} comparisons, {len(summary.flagged)} flagged{beside}")
 
 
 def _flagged(findings: Sequence[Finding]) -> RenderableType:

@@ -17,7 +17,8 @@ from monitor.store.cut_ledger import SqlCutLedger
 from monitor.store.database import Database, moment
 from monitor.store.dead_letter_ledger import SqlDeadLetters
 from monitor.store.leases import SqlLeases
-from monitor.store.verdict_ledger import SqlVerdicts, is_newest, newest_revisions
+from monitor.store.marks import SqlMarks
+from monitor.store.verdict_ledger import SqlVerdicts
 from monitor.store.window_ledger import SqlWindowLedger
 
 
@@ -33,6 +34,7 @@ class Ledger:
     baselines: SqlBaselines
     leases: SqlLeases
     dead_letters: SqlDeadLetters
+    marks: SqlMarks
 
     @classmethod
     def open(cls, url: str, team: str) -> Ledger:
@@ -47,6 +49,7 @@ class Ledger:
             SqlBaselines(database, team),
             SqlLeases(database, team),
             SqlDeadLetters(database, team),
+            SqlMarks(database, team),
         )
 
     def close(self) -> None:
@@ -59,7 +62,7 @@ class Ledger:
             return bool(connection.execute(select(1)).scalar_one())
 
     def findings(self, model: str) -> list[dict[str, Any]]:
-        """Return the newest findings object of every judged window, in window order."""
+        """Return the newest findings objects of every judged window, in window order: all rows first, then slices."""
         return self.verdicts.findings(model)
 
     def identities(self) -> dict[str, int]:
@@ -82,16 +85,8 @@ class Ledger:
         return {row.model: from_micros(row.watermark) for row in rows if moment(row.watermark) is not None}
 
     def verdict_counts(self) -> dict[tuple[str, str], int]:
-        """Return how many windows were judged, newest revision each, by (model, verdict)."""
-        newest = newest_revisions(self.team)
-        with self.database.read() as connection:
-            rows = connection.execute(
-                select(t.findings.c.model, t.findings.c.verdict, func.count())
-                .join(newest, is_newest(newest))
-                .where(t.findings.c.team == self.team)
-                .group_by(t.findings.c.model, t.findings.c.verdict)
-            ).all()
-        return {(row[0], row[1]): int(row[2]) for row in rows}
+        """Return how many windows were judged, newest revision each, by (model, the window's verdict)."""
+        return self.verdicts.counts()
 
     def audit_break(self) -> str | None:
         """Say where the audit log was tampered with, None where its hash chain is whole."""

@@ -10,6 +10,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Float,
     Index,
     Integer,
     LargeBinary,
@@ -215,6 +216,25 @@ notices = Table(
     Column("revision", Integer, nullable=False),
     _time("notified_at"),
     _time("resolved_at", nullable=True),
+)
+
+marks = Table(
+    "marks",
+    metadata,
+    _key("team"),
+    _key("model"),
+    _key("version"),
+    Column("window_start", BigInteger, primary_key=True, autoincrement=False),
+    _key("slice"),
+    _key("feature"),
+    _key("reference"),
+    _key("measure"),
+    Column("baseline", Integer, primary_key=True, autoincrement=False),
+    Column("sort", String(32), nullable=False),
+    Column("value", Float, nullable=False),
+    Column("actor", String(512), nullable=False),
+    Column("note", Text, nullable=False),
+    _time("created_at"),
 )
 
 baselines = Table(

@@ -1,15 +1,15 @@
-"""What was found of judged windows: revisions, findings, profiles, and who was told."""
+"""What was found of judged windows and their slices: revisions, findings, profiles, and who was told."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Subquery, and_, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Subquery, and_, case, func, insert, select, update
 
 from monitor.clock import from_micros
 from monitor.errors import StaleClaim
@@ -23,14 +23,50 @@ from monitor.store.window_ledger import PendingWindow
 
 
 @dataclass(frozen=True, slots=True)
+class SliceJudgement:
+    """What was found of one slice: DESIGN's findings object, and the profile of its rows."""
+
+    document: Mapping[str, Any]
+    profile: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Judgement:
-    """What the monitor found out about a pending window; `document` is DESIGN's findings object of the overall slice."""
+    """What the monitor found out about a pending window; `document` is DESIGN's findings object of the overall slice.
+
+    Attributes:
+        profile: of all rows; None where there are none, or there is no baseline.
+        slices: the judged slices by name (`monitor.window.slicing.slice_name`).
+    """
 
     pending: PendingWindow
     document: Mapping[str, Any]
     profile: Mapping[str, Any] | None
     baseline: int | None
     configuration_hash: str
+    slices: Mapping[str, SliceJudgement] = field(default_factory=dict)
+
+    @property
+    def documents(self) -> dict[str, Mapping[str, Any]]:
+        """The findings objects by slice name, the overall one first, whose name is empty."""
+        return {"": self.document} | {name: each.document for name, each in self.slices.items()}
+
+    @property
+    def verdict(self) -> str:
+        """The window's verdict: flagged where any slice is, else that of all rows."""
+        flagged = any(document["verdict"] == _FLAGGED for document in self.documents.values())
+        return _FLAGGED if flagged else str(self.document["verdict"])
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedWindow:
+    """A window that was judged and had rows; `profiles` by slice name are empty where it was judged by another baseline."""
+
+    window: Window
+    profiles: Mapping[str, Mapping[str, Any]]
+
+
+_FLAGGED = "flagged"
 
 
 class SqlVerdicts:
@@ -49,34 +85,35 @@ class SqlVerdicts:
         Raises:
             StaleClaim: the lease is lost, or the revision or one of the spans was recorded by somebody else.
         """
-        pending, document = judgement.pending, judgement.document
-        key, revision = pending.key, pending.revision
+        key, revision = judgement.pending.key, judgement.pending.revision
         with self._database.write() as connection:
             require(connection, self._team, lease)
             self._raise_revision(connection, key, revision, now)
-            self._include(connection, pending)
-            where = self._row_key(key) | {"revision": revision, "slice": ""}
-            if judgement.profile is not None:
-                blob = encode_document(judgement.profile)
-                connection.execute(
-                    insert(t.profiles).values(where | {"baseline": judgement.baseline or 0, "document": blob})
-                )
-            text = json.dumps(document, allow_nan=False)
-            values = {
+            self._include(connection, judgement.pending)
+            self._keep_profiles(connection, judgement)
+            texts = {name: json.dumps(each, allow_nan=False) for name, each in judgement.documents.items()}
+            values = self._row_key(key) | {
+                "revision": revision,
                 "window_end": micros(key.window.end),
                 "baseline": judgement.baseline,
-                "verdict": document["verdict"],
                 "configuration_hash": judgement.configuration_hash,
                 "fencing_token": lease.token,
                 "recorded_at": micros(now),
-                "document": text,
             }
-            connection.execute(insert(t.findings).values(where | values))
-            audit.append(connection, self._team, lease.holder, "window_judged", _audit_body(judgement, text), now)
-            return self._notice(connection, key, revision, document["verdict"] == "flagged", now)
+            rows = [
+                values | {"slice": name, "verdict": judgement.documents[name]["verdict"], "document": text}
+                for name, text in texts.items()
+            ]
+            connection.execute(insert(t.findings), rows)
+            body = _audit_body(judgement, list(texts.values()))
+            audit.append(connection, self._team, lease.holder, "window_judged", body, now)
+            return self._notice(connection, key, revision, judgement.verdict == _FLAGGED, now)
 
     def findings(self, model: str) -> list[dict[str, Any]]:
-        """Return the newest revision of every judged window as DESIGN's findings objects, in window order."""
+        """Return the newest revision of every judged window as DESIGN's findings objects, in window order.
+
+        Those of one window and version come together, the overall one first, then the slices by name.
+        """
         newest = newest_revisions(self._team)
         with self._database.read() as connection:
             rows = connection.execute(
@@ -87,28 +124,97 @@ class SqlVerdicts:
             )
             return [json.loads(row.document) for row in rows]
 
-    def earlier_profile(self, key: WindowKey, baseline: int) -> tuple[Window, Mapping[str, Any] | None] | None:
-        """Return the nearest earlier judged window that had rows, with its newest profile on `baseline` where there is one."""
+    def counts(self) -> dict[tuple[str, str], int]:
+        """Return how many windows were judged, newest revision each, by (model, the window's verdict)."""
+        newest = newest_revisions(self._team)
+        found = t.findings.c
+        verdict = case(
+            (func.max(case((found.verdict == _FLAGGED, 1), else_=0)) == 1, _FLAGGED),
+            else_=func.max(case((found.slice == "", found.verdict), else_="")),
+        ).label("verdict")
+        windows = (
+            select(found.model, verdict)
+            .join(newest, is_newest(newest))
+            .where(found.team == self._team)
+            .group_by(found.model, found.version, found.window_start)
+            .subquery()
+        )
         with self._database.read() as connection:
-            row = connection.execute(
-                select(t.profiles.c.window_start, t.windows.c.window_end, t.profiles.c.revision)
-                .join(t.windows, and_(*(t.windows.c[name] == t.profiles.c[name] for name in _WINDOW_COLUMNS)))
-                .where(self._same_version(t.profiles, key), t.profiles.c.window_start < micros(key.window.start))
-                .order_by(t.profiles.c.window_start.desc(), t.profiles.c.revision.desc())
-                .limit(1)
-            ).one_or_none()
-            if row is None:
-                return None
-            document = connection.execute(
-                select(t.profiles.c.document).where(
-                    self._same_version(t.profiles, key),
-                    t.profiles.c.window_start == row.window_start,
-                    t.profiles.c.revision == row.revision,
-                    t.profiles.c.baseline == baseline,
-                )
-            ).scalar_one_or_none()
-        window = Window(from_micros(row.window_start), from_micros(row.window_end))
-        return window, None if document is None else decode_document(document)
+            rows = connection.execute(
+                select(windows.c.model, windows.c.verdict, func.count()).group_by(windows.c.model, windows.c.verdict)
+            ).all()
+        return {(row[0], row[1]): int(row[2]) for row in rows}
+
+    def previous(self, key: WindowKey, baseline: int) -> JudgedWindow | None:
+        """Return the nearest earlier judged window of this version that had rows, with its profiles on `baseline`."""
+        start = t.profiles.c.window_start
+        with self._database.read() as connection:
+            nearest = connection.execute(
+                select(func.max(start)).where(self._same_version(t.profiles, key), start < micros(key.window.start))
+            ).scalar_one()
+            found = [] if nearest is None else self._judged(connection, key, baseline, start == nearest)
+        return found[0] if found else None
+
+    def at(self, key: WindowKey, starts: Sequence[datetime], baseline: int) -> list[JudgedWindow]:
+        """Return the judged windows of this version that have one of these starts and had rows, oldest first."""
+        wanted = t.profiles.c.window_start.in_([micros(start) for start in starts])
+        with self._database.read() as connection:
+            return self._judged(connection, key, baseline, wanted)
+
+    def within(self, key: WindowKey, span: Window, baseline: int) -> list[JudgedWindow]:
+        """Return the judged windows of this version that lie within `span` and had rows, oldest first."""
+        start, end = t.profiles.c.window_start, t.windows.c.window_end
+        with self._database.read() as connection:
+            wanted = and_(start >= micros(span.start), end <= micros(span.end))
+            return self._judged(connection, key, baseline, wanted)
+
+    def revisions_within(self, key: WindowKey, span: Window) -> tuple[tuple[int, int], ...]:
+        """Return start and newest revision of what `within` returns: it stays the same while these do."""
+        start, end = t.windows.c.window_start, t.windows.c.window_end
+        with self._database.read() as connection:
+            rows = connection.execute(
+                select(start, t.windows.c.revision)
+                .where(self._same_version(t.windows, key), start >= micros(span.start), end <= micros(span.end))
+                .order_by(start)
+            )
+            return tuple((row.window_start, row.revision) for row in rows)
+
+    def _judged(
+        self, connection: Connection, key: WindowKey, baseline: int, wanted: ColumnElement[bool]
+    ) -> list[JudgedWindow]:
+        profiles = t.profiles.c
+        of_windows = and_(*(t.windows.c[name] == profiles[name] for name in _WINDOW_COLUMNS))
+        newest = and_(of_windows, t.windows.c.revision == profiles.revision)
+        rows = connection.execute(
+            select(
+                profiles.window_start,
+                t.windows.c.window_end,
+                profiles.slice,
+                case((profiles.baseline == baseline, profiles.document), else_=None).label("document"),
+            )
+            .join(t.windows, newest)
+            .where(self._same_version(t.profiles, key), wanted)
+            .order_by(profiles.window_start, profiles.slice)
+        ).all()
+        found: dict[tuple[int, int], dict[str, Mapping[str, Any]]] = {}
+        for row in rows:
+            mine = found.setdefault((row.window_start, row.window_end), {})
+            if row.document is not None:
+                mine[row.slice] = decode_document(row.document)
+        return [
+            JudgedWindow(Window(from_micros(start), from_micros(end)), each) for (start, end), each in found.items()
+        ]
+
+    def _keep_profiles(self, connection: Connection, judgement: Judgement) -> None:
+        documents = {"": judgement.profile} | {name: each.profile for name, each in judgement.slices.items()}
+        where = self._row_key(judgement.pending.key) | {"revision": judgement.pending.revision}
+        rows = [
+            where | {"slice": name, "baseline": judgement.baseline or 0, "document": encode_document(document)}
+            for name, document in documents.items()
+            if document is not None
+        ]
+        if rows:
+            connection.execute(insert(t.profiles), rows)
 
     def _raise_revision(self, connection: Connection, key: WindowKey, revision: int, now: datetime) -> None:
         changed = connection.execute(
@@ -165,8 +271,8 @@ _WINDOW_COLUMNS = ("team", "model", "version", "window_start")
 
 
 def newest_revisions(team: str) -> Subquery:
-    """Return the keys of the newest revision of all judged windows of a team."""
-    key = [t.findings.c[name] for name in (*_WINDOW_COLUMNS[1:], "slice")]
+    """Return the keys of the newest revision of all judged windows of a team, which all slices of a window share."""
+    key = [t.findings.c[name] for name in _WINDOW_COLUMNS[1:]]
     newest = func.max(t.findings.c.revision).label("revision")
     return select(*key, newest).where(t.findings.c.team == team).group_by(*key).subquery()
 
@@ -176,7 +282,8 @@ def is_newest(newest: Subquery) -> ColumnElement[bool]:
     return and_(*(t.findings.c[column.name] == column for column in newest.c))
 
 
-def _audit_body(judgement: Judgement, document: str) -> dict[str, Any]:
+def _audit_body(judgement: Judgement, documents: Sequence[str]) -> dict[str, Any]:
+    """Return what the audit log says; the digest is that of the documents as stored, overall first, a line each."""
     pending = judgement.pending
     return {
         "model": pending.key.model,
@@ -184,9 +291,9 @@ def _audit_body(judgement: Judgement, document: str) -> dict[str, Any]:
         "window_start": pending.key.window.start.isoformat(),
         "window_end": pending.key.window.end.isoformat(),
         "revision": pending.revision,
-        "verdict": judgement.document["verdict"],
+        "verdict": judgement.verdict,
         "baseline": judgement.baseline,
         "configuration_hash": judgement.configuration_hash,
         "spans": [span.span_id for span in pending.spans],
-        "findings_sha256": hashlib.sha256(document.encode()).hexdigest(),
+        "findings_sha256": hashlib.sha256("\n".join(documents).encode()).hexdigest(),
     }

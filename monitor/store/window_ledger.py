@@ -38,6 +38,7 @@ class PendingWindow:
     """A closed window with spans that no revision holds yet; `revision` is the one to make.
 
     `strata` says how many records were seen of each stratum; empty where that is not known, as for several windows in one.
+    `deleted` counts spans of a window as it was judged that retention has taken since.
     """
 
     key: WindowKey
@@ -45,6 +46,7 @@ class PendingWindow:
     spans: Sequence[SpanRef]
     rows_seen: int
     strata: Mapping[str, int] = field(default_factory=dict)
+    deleted: int = 0
 
 
 class SqlWindowLedger:
@@ -147,8 +149,17 @@ class SqlWindowLedger:
             ).one_or_none()
             start, end = micros(key.window.start) or 0, micros(key.window.end) or 0
             found = self._pending(connection, key.model, key.version, start, end, row)
+            deleted = connection.execute(
+                select(func.count()).where(
+                    self._same_version(t.spans, key),
+                    t.spans.c.window_start == start,
+                    t.spans.c.state != "sealed",
+                    t.spans.c.kind.in_(_TRAFFIC),
+                    t.spans.c.revision.is_not(None),
+                )
+            ).scalar_one()
         included = [span for span in found.spans if span.included]
-        return PendingWindow(key, found.revision - 1, included, found.rows_seen, found.strata)
+        return PendingWindow(key, found.revision - 1, included, found.rows_seen, found.strata, deleted)
 
     def closed_spans(
         self, model: str, version: str | None, since: datetime | None, until: datetime | None

@@ -15,7 +15,7 @@ from monitor.errors import InputError, StaleClaim
 from monitor.records import FeatureType, ValueType
 from monitor.store.leases import Lease
 from monitor.store.ledger import Ledger
-from monitor.store.verdict_ledger import Judgement
+from monitor.store.verdict_ledger import JudgedWindow, Judgement
 from monitor.store.window_ledger import PendingWindow
 from tests.ledgers import HOUR, NOON, TOPIC, Hand, key, window
 
@@ -177,10 +177,10 @@ def test_the_previous_profile_is_the_nearest_earlier_one_of_the_same_version(led
     advance(ledger)
     for due in pending(ledger):
         ledger.verdicts.record(judgement(due), held(ledger), NOON)
-    assert ledger.verdicts.earlier_profile(key(4), 1) == (window(6), {"profile": 1})
-    assert ledger.verdicts.earlier_profile(key(6), 1) == (window(9), {"profile": 1})
-    assert ledger.verdicts.earlier_profile(key(4), 2) == (window(6), None), "profiled on another baseline"
-    assert ledger.verdicts.earlier_profile(key(9), 1) is None
+    assert ledger.verdicts.previous(key(4), 1) == JudgedWindow(window(6), {"": {"profile": 1}})
+    assert ledger.verdicts.previous(key(6), 1) == JudgedWindow(window(9), {"": {"profile": 1}})
+    assert ledger.verdicts.previous(key(4), 2) == JudgedWindow(window(6), {}), "profiled on another baseline"
+    assert ledger.verdicts.previous(key(9), 1) is None
 
 
 def test_baselines_are_numbered_and_the_first_is_active(ledger: Ledger) -> None:

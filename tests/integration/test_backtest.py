@@ -15,7 +15,7 @@ from pyarrow import parquet
 
 from collectors.files import read_table
 from monitor.compare.judge import judge
-from monitor.config.settings import DetectionSettings
+from monitor.config.detection import DetectionSettings
 from monitor.jobs.checking import ReferenceFiles, read_baseline
 from monitor.profile.profile import build_profile
 from monitor.window.frames import ColumnRoles, rows_from_table
@@ -91,7 +91,7 @@ def test_files_batches_and_their_order_change_nothing(
 def test_a_window_is_judged_as_production_judges_it(driftline: Driftline, folder: Path) -> None:
     found = replay(driftline, folder, "traffic.parquet")
     roles = ColumnRoles(timestamp="ts", id="id")
-    baseline, _ = read_baseline(ReferenceFiles(str(folder / "reference.parquet"), roles), None)
+    baseline, _ = read_baseline(ReferenceFiles(str(folder / "reference.parquet"), roles), None, DetectionSettings())
     table = read_table(str(folder / "traffic.parquet"))
     first = table.filter(pc.less(table["ts"], START + HOUR))
     alone = judge(

@@ -96,7 +96,7 @@ def _settings_keys(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterat
     for name, field in model.model_fields.items():
         inner = _model_inside(field.annotation)
         purpose = field.description or (inner.__doc__ if inner else None) or ""
-        yield ".".join([*path, name]), purpose
+        yield ".".join([*path, field.alias or name]), purpose
         if inner is not None:
             yield from _settings_keys(inner, (*path, name))
 

@@ -5,13 +5,13 @@ import pytest
 from scipy import stats
 
 from monitor.compare.calibrated import (
-    Variation,
     corrected_level,
     excess_test,
     location_test,
     rate_test,
     shares_test,
 )
+from monitor.compare.variation import Variation
 from monitor.profile.counts import Counts, Location
 
 LEVEL = 1e-4
@@ -112,7 +112,7 @@ def test_a_day_like_the_references_own_days_is_rarely_flagged(concentration: flo
         days = random.dirichlet(np.full(6, concentration), 41)
         counts = np.array([random.multinomial(500, day) for day in days], np.float64)
         whole, day = _counts(*counts[:40].sum(axis=0)), _counts(*counts[40])
-        variation = Variation(counts[:40], 1.0 + 1.0 / 40, whole)
+        variation = Variation.around(counts[:40], whole.sums)
         test = shares_test(day, whole, level=level, min_effect=0.0, variation=variation)
         flagged += test.value > test.threshold
         plain = shares_test(day, whole, level=level, min_effect=0.0)
@@ -126,7 +126,7 @@ def test_a_day_far_from_all_other_days_is_flagged_in_spite_of_their_variation() 
     random = np.random.default_rng(2)
     counts = np.array([random.multinomial(500, d) for d in random.dirichlet(np.full(6, 20.0), 40)], np.float64)
     whole = _counts(*counts.sum(axis=0))
-    variation = Variation(counts, 1.0 + 1.0 / 40, whole)
+    variation = Variation.around(counts, whole.sums)
     test = shares_test(_counts(480, 4, 4, 4, 4, 4), whole, level=LEVEL, min_effect=0.1, variation=variation)
     assert test.value > test.threshold
     assert test.p_value < LEVEL
@@ -138,7 +138,9 @@ def test_means_of_blocks_widen_the_test_of_location() -> None:
     values = random.normal(means[:, None], 1.0, (40, 100))
     blocks = np.stack([np.full(40, 100.0), values.sum(axis=1)], axis=1)
     reference = Location.of(values.ravel(), None, None)
-    variation = Variation(blocks, 1.0 + 1.0 / 40)
+    expected = np.full((40, 1), values.mean())
+    none = np.zeros(0, np.int64)
+    variation = Variation(blocks, expected, np.full(40, 1.0 / 40), np.full(40, 4_000.0), none, 1.0, 40.0)
 
     def judged(mean: float) -> tuple[bool, bool]:
         now = Location.of(random.normal(mean, 1.0, 100), None, None)

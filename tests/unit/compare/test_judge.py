@@ -11,8 +11,9 @@ import pytest
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
 from monitor.compare.findings import Finding, Kind, Outcome, Verdict, WindowFindings
-from monitor.compare.judge import PREVIOUS, Reference, calibrated_findings, judge
-from monitor.config.settings import DetectionSettings, FeatureSettings
+from monitor.compare.case import PREVIOUS, Case, Reference
+from monitor.compare.judge import calibrated_findings, judge
+from monitor.config.detection import DetectionSettings, FeatureSettings
 from monitor.errors import InvariantBroken
 from monitor.profile.baseline import Baseline, create_baseline
 from monitor.profile.profile import build_profile, count_rows
@@ -28,7 +29,8 @@ def january() -> Baseline:
 
 
 def _calibrated(rows: Rows, baseline: Baseline, settings: DetectionSettings = SETTINGS) -> list[Finding]:
-    return list(calibrated_findings(count_rows(rows, baseline), baseline, [Reference.training(baseline)], settings))
+    case = Case(count_rows(rows, baseline), baseline, [Reference.training(baseline)], settings)
+    return list(calibrated_findings(case))
 
 
 def _of(findings: WindowFindings, feature: str, measure: str, reference: str = "training") -> Finding:

@@ -14,11 +14,12 @@ from tensorflow_metadata.proto.v0 import statistics_pb2
 from monitor.errors import InputError
 from monitor.profile import tfdv
 from monitor.profile.baseline import Baseline, create_baseline
+from monitor.profile.calendar import calendar_of
 from monitor.profile.columns import Column
 from monitor.profile.counts import Counts, Indices
 from monitor.profile.document import Floats
 from monitor.profile.features import FeatureCounts
-from monitor.profile.layout import BlockNumbers, count_feature, reference_of
+from monitor.profile.layout import count_feature, reference_of
 from monitor.profile.moments import moments_of
 from monitor.profile.profile import Profile, build_profile
 from monitor.records import Misfits, Rows
@@ -161,13 +162,14 @@ def test_a_category_seen_once_is_expected_to_be_unseen() -> None:
     assert (reference.novel, reference.novel_pairs) == (10.0, 0.0)
     # Rows of the baseline itself have no unseen values, so they meet the counts with every value in its own cell.
     own = count_feature(column, reference.bins, None, None).values
-    assert reference.values_beside(own) == own
+    assert np.allclose(reference.values_beside(own, reference.counts.values).sums, own.sums)
 
 
 def test_blocks_of_time_tell_what_only_one_of_them_holds() -> None:
     times = np.repeat(np.arange(6), 10) * DAY
-    blocks = BlockNumbers.of(times, DAY)
-    assert blocks is not None
+    found = calendar_of(times, DAY, None)
+    assert found is not None
+    blocks = found[1]
     texts = [f"day {i // 10}" if i % 10 == 0 else "any" for i in range(60)]
     kept = reference_of(Column.of(pa.chunked_array([pa.array(texts)])), None, None, blocks).blocks
     assert kept is not None
@@ -177,14 +179,6 @@ def test_blocks_of_time_tell_what_only_one_of_them_holds() -> None:
     assert outside is not None
     assert outside.novel.tolist() == [0.0] * 5 + [10.0]
     assert outside.values.sum() == 60.0
-
-
-def test_four_blocks_are_too_few_and_a_hundred_are_kept_of_many() -> None:
-    assert BlockNumbers.of(np.arange(4) * DAY, DAY) is None
-    many = BlockNumbers.of(np.arange(2_400) * (DAY // 24), DAY // 24)
-    assert many is not None
-    assert (many.kept, many.total) == (100, 101)
-    assert len(np.unique(np.flatnonzero(many.of_rows < 100) % 24)) > 12
 
 
 @given(data=st.data(), weighted=st.booleans(), clustered=st.booleans())

@@ -1,0 +1,76 @@
+"""What people said of earlier findings, heeded in later ones; changes with what a person can say.
+
+A *false alarm* raises the limit of that comparison to the value that was flagged. A window taken for *normal* is one more way
+for the feature to be: a later window that is no different from it is not flagged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from monitor.compare.comparisons import Comparison, Pair, Side, comparisons
+from monitor.compare.expected import expected_of
+from monitor.compare.findings import Finding
+from monitor.profile.calendar import Calendar
+from monitor.profile.features import FeatureCounts
+
+
+@dataclass(frozen=True, slots=True)
+class FalseAlarm:
+    """The largest value of one comparison that somebody called a false alarm, and what to say of that."""
+
+    value: float
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
+class Normal:
+    """A feature in a window that somebody took for normal, on the same baseline's cells, and what to say of that."""
+
+    counts: FeatureCounts
+    blocks: float
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """All that was said of a model's findings against one baseline.
+
+    Attributes:
+        false_alarms: by feature, reference and measure.
+        normal: by feature.
+    """
+
+    false_alarms: Mapping[tuple[str, str, str], FalseAlarm] = field(default_factory=dict)
+    normal: Mapping[str, Sequence[Normal]] = field(default_factory=dict)
+
+
+NO_FEEDBACK = Feedback()
+
+
+def heeded(
+    finding: Finding, pair: Pair, comparison: Comparison, level: float, feedback: Feedback, calendar: Calendar | None
+) -> Finding:
+    """Return a finding of `comparison` at `level` as it is after what people said of earlier ones."""
+    if not finding.flagged or not comparison.decides or finding.value is None:
+        return finding
+    alarm = feedback.false_alarms.get((pair.feature, pair.reference, finding.measure))
+    if alarm is not None and finding.value <= alarm.value:
+        return replace(finding, flagged=False, threshold=alarm.value, reason=alarm.said)
+    for normal in feedback.normal.get(pair.feature, ()):
+        if not _differs(finding.measure, _beside(pair, normal, calendar), level):
+            return replace(finding, flagged=False, reason=normal.said)
+    return finding
+
+
+def _beside(pair: Pair, normal: Normal, calendar: Calendar | None) -> Pair:
+    blocks = (pair.current.blocks, normal.blocks)
+    expected = expected_of(normal.counts, pair.known, calendar, (None, None), blocks, training=False)
+    return replace(pair, other=Side(normal.counts, blocks=normal.blocks), expected=expected)
+
+
+def _differs(measure: str, pair: Pair, level: float) -> bool:
+    """Say whether the comparison of that name is flagged; True where the two cannot be compared by it."""
+    found = [finding for each in comparisons(pair) if (finding := each.at(level)).measure == measure]
+    return not found or found[0].flagged
