@@ -109,6 +109,18 @@ class Case:
         own = self.override(name).min_effect
         return self.settings.min_effect if own is None else own
 
+    def importance(self, name: str | None) -> float:
+        """Return how much a feature matters, 1 being the mean."""
+        if name is None:
+            return 1.0
+        own = self.override(name).importance
+        if own is not None:
+            return own
+        known = self.baseline.extras.attributions
+        if known is None or self.source(name) not in known.names:
+            return 1.0
+        return max(1e-9, float(known.shares[known.names.index(self.source(name))]) * len(known.names))
+
     @cached_property
     def moments(self) -> Mapping[str, Moments]:
         """Moments of the window's numbers."""

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from types import MappingProxyType
 
 from monitor.compare.case import TRAINING
 from monitor.compare.feedback import NO_FEEDBACK, Feedback
 from monitor.compare.findings import Finding, Kind, Outcome, Verdict, WindowFindings
 from monitor.compare.judge import judge
+from monitor.compare.pooled import Recent, no_windows, pooled
 from monitor.config.detection import DetectionSettings
 from monitor.profile.baseline import Baseline
 from monitor.profile.profile import Profile
@@ -49,6 +51,7 @@ def judge_window(
     specs: Collection[Spec] = (),
     feedback: Mapping[str, Feedback] = NO_WORDS,
     beside: Sequence[Finding] = (),
+    recent: Recent = no_windows,
 ) -> tuple[WindowFindings, ...]:
     """Return the findings of all rows of a window, then those of each of its slices.
 
@@ -62,6 +65,7 @@ def judge_window(
         specs: the slicings that are asked for; a note says of which the baseline knows nothing.
         feedback: what people said of earlier findings, by the name of the slice.
         beside: findings about all rows by other means.
+        recent: gives all rows of the windows before, oldest first: where this one has too few, they are judged together.
 
     Raises:
         InvariantBroken: a profile was made on another baseline, so that its cells mean something else.
@@ -73,7 +77,7 @@ def judge_window(
             baseline.of_slice(key) if key else baseline,
             _references(earlier, key),
             settings,
-            share=share,
+            share=share * of_the_day,
             feedback=feedback.get(slice_name(key), NO_FEEDBACK),
             beside=() if key else beside,
             model=subject.model,
@@ -83,8 +87,17 @@ def judge_window(
             slice_key=dict(key),
         )
 
-    slices = current.slices
-    overall = of(OVERALL, current.overall, overall_share(current))
+    slices, of_the_day = current.slices, _share_of_the_day(settings, subject.window)
+    share = overall_share(current)
+    overall = pooled(
+        of(OVERALL, current.overall, share),
+        current.overall,
+        recent,
+        baseline,
+        settings,
+        share * of_the_day,
+        feedback.get(slice_name(OVERALL), NO_FEEDBACK),
+    )
     notes = [*_left_out(baseline, specs), *_pinned_missing(earlier, settings, subject)]
     noted = replace(overall, findings=[*overall.findings, *notes])
     if not slices:
@@ -109,6 +122,14 @@ def as_one(findings: Sequence[WindowFindings]) -> WindowFindings:
     """Return what was found of all rows and of all slices as one object: for counts, since it says not which slice is meant."""
     together = [finding for found in findings for finding in found.findings]
     return replace(findings[0], verdict=window_verdict(findings), findings=together)
+
+
+def _share_of_the_day(settings: DetectionSettings, window: Window | None) -> float:
+    """Return the part of a window's own budget that a budget per day leaves it."""
+    if settings.false_alarms_per_day is None or window is None:
+        return 1.0
+    days = (window.end - window.start) / timedelta(days=1)
+    return min(1.0, settings.false_alarms_per_day * days / settings.false_alarm_rate)
 
 
 def _references(earlier: Mapping[str, WindowProfile], key: SliceKey) -> dict[str, Profile]:

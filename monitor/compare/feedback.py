@@ -49,15 +49,23 @@ class Feedback:
 NO_FEEDBACK = Feedback()
 
 
+def called_false_alarm(finding: Finding, feedback: Feedback) -> Finding:
+    """Return a finding that is not flagged where somebody called as large a value of it a false alarm."""
+    if not finding.flagged or finding.value is None or finding.feature is None:
+        return finding
+    alarm = feedback.false_alarms.get((finding.feature, finding.reference, finding.measure))
+    if alarm is None or finding.value > alarm.value:
+        return finding
+    return replace(finding, flagged=False, threshold=alarm.value, reason=alarm.said)
+
+
 def heeded(
     finding: Finding, pair: Pair, comparison: Comparison, level: float, feedback: Feedback, calendar: Calendar | None
 ) -> Finding:
     """Return a finding of `comparison` at `level` as it is after what people said of earlier ones."""
-    if not finding.flagged or not comparison.decides or finding.value is None:
+    finding = called_false_alarm(finding, feedback)
+    if not finding.flagged or not comparison.decides:
         return finding
-    alarm = feedback.false_alarms.get((pair.feature, pair.reference, finding.measure))
-    if alarm is not None and finding.value <= alarm.value:
-        return replace(finding, flagged=False, threshold=alarm.value, reason=alarm.said)
     for normal in feedback.normal.get(pair.feature, ()):
         if not _differs(finding.measure, _beside(pair, normal, calendar), level):
             return replace(finding, flagged=False, reason=normal.said)

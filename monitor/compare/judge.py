@@ -11,6 +11,7 @@ from monitor.compare.anomalies import misfit_findings
 from monitor.compare.breaks.causes import Break
 from monitor.compare.breaks.find import find_breaks
 from monitor.compare.case import TRAINING, Case, Reference
+from monitor.compare.declared import with_declared
 from monitor.compare.feedback import NO_FEEDBACK, Feedback, heeded
 from monitor.compare.findings import Finding, Kind, Outcome, WindowFindings, verdict_of
 from monitor.compare.plan import plan_of
@@ -62,7 +63,8 @@ def judge(
     if any(each.baseline != baseline.fingerprint for each in (profile, *earlier.values())):
         raise InvariantBroken("a profile was made on another baseline than the one it is judged by")
     case = Case(profile, baseline, list(_references(baseline, earlier, settings)), settings, share)
-    findings = _ordered([*_findings(case, feedback), *beside]) if profile.rows else [_nothing()]
+    found = with_declared(_findings(case, feedback), settings.schema_changes, None if window is None else window.end)
+    findings = _ordered([*found, *beside], case) if profile.rows else [_nothing()]
     return WindowFindings(
         verdict=verdict_of(findings),
         findings=findings,
@@ -149,14 +151,17 @@ def _nothing() -> Finding:
     )
 
 
-def _ordered(findings: Sequence[Finding]) -> list[Finding]:
-    """Return flagged findings first, data breaks leading, then the furthest above their threshold; then the rest by name."""
+def _ordered(findings: Sequence[Finding], case: Case) -> list[Finding]:
+    """Return flagged findings first, data breaks leading, then the furthest above their threshold; then the rest by name.
+
+    How far a finding is above is weighed by the importance of its feature.
+    """
     return sorted(
         findings,
         key=lambda finding: (
             not finding.flagged,
             finding.kind is not Kind.DATA_BREAK,
-            -_strength(finding),
+            -_strength(finding) * case.importance(finding.feature),
             str(finding.kind),
             finding.feature or "",
             finding.reference,

@@ -33,6 +33,12 @@ class FeatureSettings(Strict):
 
     min_effect: float | None = Field(None, ge=0, description="Effect below which a change is not flagged.")
     ignore: bool = Field(False, description="Do not compare this feature.")
+    importance: float | None = Field(
+        None,
+        gt=0,
+        description="How much it matters, to rank findings by. Without it 1, or where training has attributions its share of "
+        "them times the number of features.",
+    )
     as_: Literal["text", "vector", "image", "values"] | None = Field(
         None,
         alias="as",
@@ -59,11 +65,28 @@ class PinnedSettings(Strict):
         return self
 
 
+class SchemaChange(Strict):
+    """A change of the schema that was meant: what it explains informs, and flags nothing."""
+
+    at: AwareDatetime = Field(description="When it comes into force, RFC 3339.")
+    features: list[str] = Field(default_factory=list, description="The features that change; all where none is named.")
+    note: str = Field("", description="What changed and why; findings repeat it.")
+
+
 class DetectionSettings(Strict):
     """How changes are judged."""
 
     false_alarm_rate: float = Field(
         0.01, gt=0, lt=1, description="Budget of false alarms per window, over all features."
+    )
+    false_alarms_per_day: float | None = Field(
+        None,
+        gt=0,
+        description="Budget of false alarms per day, which short windows share; a window never gets more than its own rate.",
+    )
+    schema_changes: list[SchemaChange] = Field(
+        default_factory=list,
+        description="Declared changes of the schema, which are no data breaks (docs/data-breaks.md).",
     )
     references: list[Literal["training", "previous", "seasonal", "pinned"]] = Field(
         ["training", "previous"],
@@ -87,6 +110,11 @@ class DetectionSettings(Strict):
         50, ge=1, le=1_000, description="Slices that are compared at most, those with the most rows in the baseline."
     )
     min_effect: float = Field(0.1, ge=0, description="Cohen's w below which a change is not flagged, however sure.")
+    gradual: bool = Field(
+        True,
+        description="Look for changes that build up over windows too (docs/gradual.md), where the baseline's blocks of time are "
+        "as long as the windows.",
+    )
     joint: bool = Field(
         False,
         description="Compare the dependence between features too (docs/joint.md); kept with a baseline, so make a new one.",

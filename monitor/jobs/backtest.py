@@ -17,7 +17,9 @@ import pyarrow as pa
 from collectors.files import Tables, open_tables
 from monitor.clock import EPOCH, from_micros, to_micros
 from monitor.compare.family import Subject, judge_window
+from monitor.compare.feedback import NO_FEEDBACK
 from monitor.compare.findings import WindowFindings
+from monitor.compare.gradual.accumulation import Accumulation
 from monitor.config.detection import DetectionSettings
 from monitor.errors import ConfigError, InputError
 from monitor.jobs.checking import (
@@ -75,19 +77,33 @@ def backtest(
         raise ConfigError("a backtest needs --timestamp-column to tell the windows apart")
     if traffic.max_rows is not None and traffic.roles.id is None:
         raise ConfigError("--max-rows-per-window chooses rows by their id: name it with --id-column")
-    baseline, ignorable = read_baseline(reference, traffic.window, settings, slices)
+    baseline, read = read_baseline(reference, traffic.window, settings, slices)
     tables = open_tables(traffic.uri, types=known_types(baseline.column_types, traffic.roles))
     with about(traffic.uri):
-        check_ignored(traffic.roles, tables.schema.empty_table(), ignorable)
+        check_ignored(traffic.roles, tables.schema.empty_table(), read.columns)
         plan = _plan(tables, traffic)
     specs, history = slice_specs(slices), MemoryHistory(settings)
+    accumulated: Accumulation | None = None
     for window, table in _windows(tables, traffic, plan, progress):
         with about(traffic.uri):
             rows = _rows(table, traffic, baseline)
         profile = profile_window(rows, baseline, specs)
         earlier = earlier_windows(window, history, settings)
         rules = rules_on(rows, profile, baseline, earlier, settings)
-        yield judge_window(profile, baseline, earlier, settings, Subject(window=window), specs, beside=rules)
+        accumulated = accumulated or Accumulation.start(baseline, settings, window)
+        if profile.overall.rows:
+            accumulated = accumulated.added(window, profile.overall)
+        beside = [*rules, *accumulated.findings(window, profile.overall, NO_FEEDBACK)]
+        yield judge_window(
+            profile,
+            baseline,
+            earlier,
+            settings,
+            Subject(window=window),
+            specs,
+            beside=beside,
+            recent=history.recent,
+        )
         history.add(window, profile)
 
 

@@ -18,6 +18,7 @@ from collectors.files import open_tables, read_table
 from monitor.compare.case import Case, Reference
 from monitor.compare.family import Subject, judge_window, overall_share, window_verdict
 from monitor.compare.findings import Verdict, WindowFindings
+from monitor.compare.located import located
 from monitor.compare.plan import Plan, plan_of
 from monitor.config.detection import DetectionSettings
 from monitor.errors import InputError
@@ -69,15 +70,16 @@ def check(reference: ReferenceFiles, current: str, settings: DetectionSettings, 
     Raises:
         InputError: files or columns cannot be used, or the reference has no rows. No rows in `current` are a verdict instead.
     """
-    baseline, ignorable = read_baseline(reference, _span(current, reference.roles), settings, slices)
+    baseline, read = read_baseline(reference, _span(current, reference.roles), settings, slices)
     table = read_table(current, types=known_types(baseline.column_types, reference.roles))
     with about(current):
-        check_ignored(reference.roles, table, ignorable)
+        check_ignored(reference.roles, table, read.columns)
         rows = current_rows(table, reference.roles, baseline)
     specs = slice_specs(slices)
     profile = profile_window(rows, baseline, specs)
     rules = rules_on(rows, profile, baseline, {}, settings)
-    findings = judge_window(profile, baseline, {}, settings, Subject(), specs, beside=rules)
+    overall, *slices_found = judge_window(profile, baseline, {}, settings, Subject(), specs, beside=rules)
+    findings = (located(overall, rows, read.rows, baseline.calendar), *slices_found)
     share = overall_share(profile)
     plan = plan_of(Case(profile.overall, baseline, [Reference.training(baseline)], settings, share))
     return Comparison(findings, baseline, profile.overall, plan)
@@ -136,15 +138,15 @@ def read_reference(reference: ReferenceFiles, treat: Callable[[pa.Table], pa.Tab
 
 def read_baseline(
     reference: ReferenceFiles, window: timedelta | None, settings: DetectionSettings, slices: Slices = ()
-) -> tuple[Baseline, frozenset[str]]:
-    """Return the baseline of a reference for windows of a length, if known, and the names of all columns that its files have.
+) -> tuple[Baseline, ReferenceRows]:
+    """Return the baseline of a reference for windows of a length, if known, and the rows that it was made from.
 
     Raises:
         InputError: as `read_reference`, or there is no column to slice by.
     """
     read = read_reference(reference)
     with about(reference.uri):
-        return baseline_of(read.rows, read.schema, window, settings, slices), read.columns
+        return baseline_of(read.rows, read.schema, window, settings, slices), read
 
 
 def read_schema(uri: str) -> bytes:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from monitor.compare.pooled import POOLED_WINDOWS
 from monitor.profile.baseline import Baseline
 from monitor.profile.profile import Profile
 from monitor.profile.rollup import rolled_up_windows
@@ -64,6 +65,14 @@ class LedgerHistory:
             known = Pinned(made_from, rolled_up_windows(profiles) if profiles else None)
             self.known[version] = known
         return known.profile
+
+    def recent(self) -> list[Profile]:
+        """Return all rows of the last windows that had some, oldest first; only those profiled on the same baseline."""
+        window = self.key.window
+        back = Window(window.start - (POOLED_WINDOWS - 1) * (window.end - window.start), window.start)
+        found = self.ledger.verdicts.within(self.key, back, self._number)
+        documents = (each.profiles.get(slice_name(OVERALL)) for each in found)
+        return [Profile.from_document(document) for document in documents if document is not None]
 
     @property
     def _number(self) -> int:

@@ -16,6 +16,7 @@ from monitor.config.loading import configuration_hash
 from monitor.config.settings import FloorSettings, ModelSettings
 from monitor.cuts import SpanStorage
 from monitor.errors import TransientError
+from monitor.jobs.accumulating import LedgerAccumulation
 from monitor.jobs.history import LedgerHistory, Pinned
 from monitor.jobs.marking import feedback_of
 from monitor.jobs.references import earlier_windows
@@ -42,6 +43,10 @@ class Judge:
     _baselines: dict[str, Baseline] = field(default_factory=dict)
     _pinned: dict[tuple[str, str], Pinned] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Set up what is kept between windows."""
+        self._accumulations = LedgerAccumulation(self.ledger)
+
     def judge(self, pending: PendingWindow, settings: ModelSettings) -> Judgement:
         """Return the judgement of one closed window; raises TransientError when a span file cannot be read."""
         key = pending.key
@@ -56,6 +61,11 @@ class Judge:
             self.ledger, key, baseline, specs, lambda judged: self._profile(judged, baseline, settings), self._pinned
         )
         earlier = earlier_windows(key.window, history, settings.detection)
+        feedback = feedback_of(self.ledger, key, baseline.number or 0)
+        rules = rules_on(rows, current, baseline, earlier, settings.detection)
+        gradual = self._accumulations.findings(
+            key, pending.revision, current.overall, baseline, settings.detection, feedback
+        )
         overall, *slices = judge_window(
             current,
             baseline,
@@ -63,8 +73,9 @@ class Judge:
             settings.detection,
             Subject(key.model, key.version, key.window, pending.revision),
             specs,
-            feedback_of(self.ledger, key, baseline.number or 0),
-            rules_on(rows, current, baseline, earlier, settings.detection),
+            feedback,
+            [*rules, *gradual],
+            history.recent,
         )
         return Judgement(
             pending,

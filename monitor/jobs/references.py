@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -9,7 +10,9 @@ from typing import Protocol
 from monitor.clock import EPOCH
 from monitor.compare.case import PREVIOUS
 from monitor.compare.family import PINNED
+from monitor.compare.pooled import POOLED_WINDOWS
 from monitor.config.detection import DetectionSettings, PinnedSettings
+from monitor.profile.profile import Profile
 from monitor.profile.rollup import rolled_up_windows
 from monitor.profile.sliced import WindowProfile
 from monitor.records import Window
@@ -29,6 +32,9 @@ class History(Protocol):
 
     def within(self, pinned: Window) -> WindowProfile | None:
         """Return the windows within the pinned range as one; None where none is known."""
+
+    def recent(self) -> Sequence[Profile]:
+        """Return all rows of the last windows that had some, oldest first, as many as may be judged together with one."""
 
 
 def earlier_windows(window: Window, history: History, settings: DetectionSettings) -> dict[str, WindowProfile]:
@@ -71,6 +77,7 @@ class MemoryHistory:
         self._last: WindowProfile | None = None
         self._known: dict[datetime, WindowProfile] = {}
         self._pinned: WindowProfile | None = None
+        self._recent: deque[Profile] = deque(maxlen=POOLED_WINDOWS - 1)
 
     def add(self, window: Window, profile: WindowProfile) -> None:
         """Remember a window that had rows."""
@@ -78,6 +85,7 @@ class MemoryHistory:
             return
         self._last = profile
         small = profile.without_statistics()
+        self._recent.append(small.overall)
         if self._reach:
             self._known[window.start] = small
             for start in [start for start in self._known if start < window.start - self._reach]:
@@ -97,3 +105,7 @@ class MemoryHistory:
     def within(self, pinned: Window) -> WindowProfile | None:
         """See `History`; the range is the one of the settings."""
         return self._pinned if pinned == self._pinned_range else None
+
+    def recent(self) -> Sequence[Profile]:
+        """See `History`."""
+        return list(self._recent)

@@ -18,6 +18,8 @@ _NEW = 0.95
 """Share of the window's values that must be new for the categories to have been rewritten."""
 _KNOWN_AGAIN = 0.75
 """Share of the window's values that the rewriting must make of known ones; a window brings new ones of its own too."""
+_UNKNOWN = 0.1
+"""Share of the values that a window of a column of very many may have to itself."""
 _UNEVEN = 0.15
 """How far frequencies must be from even ones to be recognised by themselves."""
 _NUMERAL = re.compile(r"-?\d{1,15}")
@@ -46,13 +48,21 @@ def evidence(now: Words, before: Words, expected: Mapping[str, float]) -> Eviden
     return Evidence(distance(now.shares, before.shares), distance(now.shares, expected), noise)
 
 
+def membership(now: Words, known: Collection[bytes]) -> Evidence:
+    """Return the same from which values are known, for columns with too many of them to compare their frequencies by."""
+    strange = sum(share for value, share in now.shares.items() if value.encode() not in known)
+    return Evidence(now.unseen, strange, _UNKNOWN)
+
+
 def _truncated(feature: str, now: Words, before: Words) -> Break | None:
     length = max(len(value) for value in now.shares)
     cut = sum(share for value, share in before.shares.items() if len(value) > length)
-    if length == 0 or cut < 1.0 - _NEW or not before.listed:
+    if length == 0 or cut < 1.0 - _NEW:
         return None
-    expected = _applied(before.shares, lambda value: value[:length])
-    found = evidence(now, before, expected)
+    if before.listed:
+        found = evidence(now, before, _applied(before.shares, lambda value: value[:length]))
+    else:
+        found = membership(now, {value.decode(errors="replace")[:length].encode() for value in before.known})
     if not found.convincing:
         return None
     longest = max((value for value in before.shares if len(value) > length), key=lambda value: before.shares[value])

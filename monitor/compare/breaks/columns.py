@@ -16,7 +16,6 @@ from monitor.profile.bins import Bins, CategoricalBins, NumericBins
 from monitor.profile.document import Floats
 from monitor.profile.features import FeatureCounts
 
-_LISTED = 0.95
 _STEPS = tuple(10.0**-digits for digits in range(-3, 7))
 
 
@@ -68,7 +67,7 @@ class Words:
     """A column of categories.
 
     Attributes:
-        shares: share of the present values by value, of the most frequent ones; bytes that are no text are left out.
+        shares: share of the present values by value, of the 1,000 most frequent ones; bytes that are no text are left out.
         unique: how many distinct values there are.
         bins: the baseline's cells.
         cells: (K,) share of the present values in each.
@@ -88,8 +87,8 @@ class Words:
 
     @property
     def listed(self) -> bool:
-        """Whether (nearly) all values are among `shares`, so that frequencies can be compared."""
-        return sum(self.shares.values()) >= _LISTED
+        """Whether all values are among `shares`: of more than 1,000, TFDV's sketch estimates the frequencies, too high."""
+        return len(self.shares) >= self.unique
 
     @property
     def unseen(self) -> float:
@@ -152,6 +151,6 @@ def _words(stats: Any, bins: CategoricalBins, cells: Floats, rows: float) -> Wor
     shares = {
         bucket.label: bucket.sample_count / total
         for bucket in source.rank_histogram.buckets
-        if bucket.label != "__BYTES_VALUE__" and bucket.low_rank == bucket.high_rank  # some buckets hold several values
+        if bucket.label != "__BYTES_VALUE__"
     }
     return Words(shares if total > 0.0 else {}, int(stats.unique), bins, cells, rows)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
 
-from monitor.compare.breaks.categories import distance, evidence
+from monitor.compare.breaks.categories import distance, evidence, membership
 from monitor.compare.breaks.causes import Break, Cause, broken
 from monitor.compare.breaks.columns import Column, Numbers, Words
 from monitor.compare.breaks.evidence import Evidence, kolmogorov_noise
@@ -89,9 +89,7 @@ def _crossed(now: Columns, before: Columns, name: str, other: str) -> Evidence:
         found = evidence(ours, own, theirs.shares)
         if found.noise <= _NOISY and ours.listed and theirs.listed:
             return found
-        # Too many values to compare their frequencies by, but which ones are known tells enough.
-        strange = sum(share for value, share in ours.shares.items() if value.encode() not in theirs.known)
-        return Evidence(ours.unseen, strange, kolmogorov_noise(ours.rows, theirs.rows))
+        return membership(ours, theirs.known)
     if isinstance(ours, Numbers) and isinstance(own, Numbers) and isinstance(theirs, Numbers):
         # The cells are those of the column's own baseline.
         return Evidence(

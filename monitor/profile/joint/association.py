@@ -67,7 +67,8 @@ def change(current: Floats, other: Floats, n: Floats, big: Floats, *, tails: boo
         tails: also find `largest`, which takes most of the time; zeros otherwise.
     """
     p, q = _shares(current), _shares(other)
-    least = np.sqrt(EXPECTED / np.maximum(np.minimum(n, big), 1.0))
+    smaller = np.maximum(np.minimum(n, big), 1.0)
+    least = np.sqrt(EXPECTED / smaller)
     rows = _joins(np.minimum(p.sum(axis=2), q.sum(axis=2)), least)
     columns = _joins(np.minimum(p.sum(axis=1), q.sum(axis=1)), least)
     used = int(max(rows.any(axis=(0, 1)).sum(), columns.any(axis=(0, 1)).sum()))
@@ -77,9 +78,12 @@ def change(current: Floats, other: Floats, n: Floats, big: Floats, *, tails: boo
     # One row's worth of independence, or a cell that holds no row could never be raked up.
     full = (q * size + q.sum(axis=2)[:, :, None] * q.sum(axis=1)[:, None, :]) / (size + 1.0)
     pooled = (p * n[:, None, None] + full * size) / np.maximum(n + big, 1e-300)[:, None, None]
-    inverse = _inverse(down[:, :, None] * across[:, None, :])
+    independent, loose = down[:, :, None] * across[:, None, :], (EXPECTED / (smaller + EXPECTED))[:, None, None]
+    inverse = _inverse(independent)
     expected = raked(full, down, across)
-    trace, trace_squares, largest = _weights(raked(pooled, down, across), inverse, tails=tails)
+    # A few rows' worth of independence here too: stray rows of a near-function come in whole rows, not in parts.
+    spread = raked(pooled, down, across) * (1.0 - loose) + independent * loose
+    trace, trace_squares, largest = _weights(spread, inverse, tails=tails)
     return Change(
         squared=((p - expected) ** 2 * inverse).sum(axis=(1, 2)),
         scale=_scale(p),

@@ -59,6 +59,15 @@ def test_a_rewriting_is_told_by_what_was_done(
     assert found.share > 0.85
 
 
+def test_very_many_values_cut_off_are_told_by_which_are_known() -> None:
+    planes = [
+        [f"N{v}Q" for v in np.random.default_rng(seed).integers(100, 3_000, n)] for seed, n in ((1, 20_000), (2, 300))
+    ]
+    found = find_rewriting("plane", *word_pair(planes[0], [value[:3] for value in planes[1]]))
+    assert found is not None
+    assert (found.cause, found.detail) == (Cause.TRUNCATED, "after 3 characters")
+
+
 def test_the_sentence_shows_an_example() -> None:
     now, before = word_pair(drawn(AIRPORTS, 8_000, 1), [value.lower() for value in drawn(AIRPORTS, 1_000, 2)])
     found = find_rewriting("origin", now, before)
