@@ -15,6 +15,7 @@ Document = Mapping[str, Any]
 
 TRAINING = "training"
 PREVIOUS = "previous"
+ACCUMULATED = "accumulated"
 
 
 @dataclass(frozen=True, slots=True)

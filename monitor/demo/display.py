@@ -100,6 +100,7 @@ def _drifts(outcome: Outcome, console: Console) -> None:
             for reference, words in (
                 (digest.TRAINING, "unlike the training data"),
                 (digest.PREVIOUS, "unlike the day before"),
+                (digest.ACCUMULATED, "in a movement over many days"),
             )
             if reference in drift.against
         )

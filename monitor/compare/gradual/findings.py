@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -9,6 +10,7 @@ from datetime import timedelta
 import numpy as np
 
 from monitor.clock import from_micros, rfc3339
+from monitor.compare.comparisons import MIN_RATE_DIFFERENCE
 from monitor.compare.explain import number, percent
 from monitor.compare.findings import Finding, Kind, Outcome
 from monitor.compare.gradual.scan import HISTORY, MIN_SPAN, Span, critical_mean, critical_ratio, level_of, rate_of, scan
@@ -96,7 +98,7 @@ def _finding(
             outcome=Outcome.INFORMATIVE,
         )
     track, places, span = max(spans, key=lambda found: _strength(found, level, min_effect))
-    threshold = max(min_effect, critical_mean(track.usual, span, level))
+    threshold = max(_least(track, span, min_effect), critical_mean(track.usual, span, level))
     flagged = abs(span.mean) > threshold
     alone = span.furthest > critical_ratio(track.usual, level)
     said = (
@@ -177,7 +179,16 @@ def _spans(state: State, quantity: Quantity) -> Iterator[tuple[Track, Indices, S
 
 def _strength(found: tuple[Track, Indices, Span], level: float, min_effect: float) -> float:
     track, _, span = found
-    return abs(span.mean) / max(min_effect, critical_mean(track.usual, span, level))
+    return abs(span.mean) / max(_least(track, span, min_effect), critical_mean(track.usual, span, level))
+
+
+def _least(track: Track, span: Span, min_effect: float) -> float:
+    """Return the least effect of interest: of a share, h of one point too, since h makes much of a trifle near 0 and 1."""
+    if track.quantity is Quantity.LOCATION:
+        return min_effect
+    shares = np.clip([track.centre, track.centre + math.copysign(MIN_RATE_DIFFERENCE, span.mean)], 0.0, 1.0)
+    usual, moved = 2.0 * np.arcsin(np.sqrt(shares))
+    return max(min_effect, float(abs(moved - usual)))
 
 
 def _projected(places: Indices, deviations: Floats) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +20,7 @@ from monitor.compare.judge import calibrated_findings, judge
 from monitor.compare.measures import measures
 from monitor.compare.plan import Plan, plan_of
 from monitor.compare.thresholds import all_measures, threshold_findings
-from monitor.config.detection import DetectionSettings
+from monitor.config.detection import DetectionSettings, Measure
 from monitor.config.loading import load_detection
 from monitor.errors import ConfigError
 from monitor.profile.baseline import Baseline
@@ -204,6 +205,13 @@ def test_distances_are_those_of_the_cells_and_shifts_those_of_the_moments(baseli
         pair.current.counts.values.sums[[0, -1]].sum() / pair.current.counts.values.total
     )
     assert {"mean_shift", "zero_rate"} & all_measures(made).keys() == set(), "nothing is known of the moments"
+
+
+def test_every_measure_that_a_threshold_can_be_set_on_is_measured(baseline: Baseline) -> None:
+    made, moments = plan(rows(2), baseline, DetectionSettings()), Moments(1.0, 1.0, None, None, 0.0, 2.0, 0.25)
+    x = pair_of(made, "x")
+    numbers = replace(x, current=replace(x.current, moments=moments), other=replace(x.other, moments=moments))
+    assert all_measures(numbers).keys() | all_measures(pair_of(made, "colour")).keys() == set(get_args(Measure))
 
 
 def with_comparator(baseline: Baseline, feature: str, side: str, measure: str, limit: float) -> Baseline:
