@@ -49,6 +49,7 @@ format: $(STAMP) ## let ruff format and mend what it can
 
 bench: $(STAMP) ## measure against the numbers in docs/performance.md
 	@for script in bench/[a-z]*.py; do echo "== $$script"; $(BIN)/python "$$script" $(ARGS); done
+	@echo "== bench/detection/run.py"; $(BIN)/python bench/detection/run.py --only driftline
 
 serve: $(STAMP) ## run all roles on CONFIG (driftline.yaml), made if it is not there
 	@test -f "$${CONFIG:-driftline.yaml}" || $(BIN)/driftline init .

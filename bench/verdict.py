@@ -23,8 +23,8 @@ import pyarrow as pa
 
 from bench.rig import flights, peers
 from bench.rig.timing import Timing, hold_to_one_core, in_turns
-from monitor.compare.findings import WindowFindings
 from monitor.compare.case import PREVIOUS
+from monitor.compare.findings import WindowFindings
 from monitor.compare.judge import judge
 from monitor.config.detection import DetectionSettings
 from monitor.profile.baseline import Baseline, create_baseline

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
-from monitor.compare.findings import Finding, Kind, Outcome, Verdict, WindowFindings
 from monitor.compare.case import PREVIOUS, Case, Reference
+from monitor.compare.findings import Finding, Kind, Outcome, Verdict, WindowFindings
 from monitor.compare.judge import calibrated_findings, judge
 from monitor.config.detection import DetectionSettings, FeatureSettings
 from monitor.errors import InvariantBroken

@@ -17,7 +17,9 @@ MICROSECONDS = to_micros(EPOCH + HOUR)
     [
         pytest.param(59 * DAY, None, DAY, id="nothing is known of the windows"),
         pytest.param(5 * DAY, None, DAY, id="five days are just enough"),
-        pytest.param(5 * DAY - MINUTE, None, 4 * HOUR, id="less than five days vary by the longest blocks of which there are 20"),
+        pytest.param(
+            5 * DAY - MINUTE, None, 4 * HOUR, id="less than five days vary by the longest blocks of which there are 20"
+        ),
         pytest.param(5 * HOUR - MINUTE, None, None, id="a few hours say nothing of variation"),
         pytest.param(59 * DAY, HOUR, HOUR, id="hourly windows vary as hours do"),
         pytest.param(59 * DAY, 7 * HOUR, 7 * HOUR, id="windows of an unusual length vary as blocks of that length"),
