@@ -21,6 +21,7 @@ _COMMANDS = (
     "baseline",
     "check",
     "skew",
+    "attribute",
     "backtest",
     "findings",
     "mark",

@@ -10,6 +10,7 @@ from monitor.compare.findings import Finding, Kind, WindowFindings
 from monitor.compare.slice_search.search import Search, search_change
 from monitor.errors import InputError
 from monitor.profile.calendar import Calendar
+from monitor.profile.extras import is_attribution
 from monitor.records import Rows
 
 _SEARCHED = 3
@@ -50,7 +51,13 @@ def _about_rows(finding: Finding) -> bool:
 
 def _where(feature: str, current: Rows, reference: Rows, block: timedelta | None) -> str | None:
     try:
-        slices = search_change(current, reference, feature, Search(block=block))
+        slices = search_change(_explaining(current), _explaining(reference), feature, Search(block=block))
     except InputError:  # a derived column, or one of another type on each side
         return None
     return slices[0].explanation if slices else None
+
+
+def _explaining(rows: Rows) -> Rows:
+    """Return the rows without logged attributions, which explain a change only by itself."""
+    names = [name for name in rows.features.column_names if not is_attribution(name)]
+    return replace(rows, features=rows.features.select(names))
