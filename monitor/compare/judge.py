@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -101,13 +102,17 @@ def _findings(case: Case, feedback: Feedback) -> Iterator[Finding]:
 def calibrated_findings(case: Case, feedback: Feedback = NO_FEEDBACK) -> Iterator[Finding]:
     """Yield the calibrated comparisons of a window, whose levels share one budget of false alarms; no TFDV in them."""
     plan = plan_of(case)
+    moved: dict[str, set[str]] = defaultdict(set)
     for pair, planned in plan.pairs:
         for comparison in planned:
             found = comparison.at(plan.level)
-            yield heeded(found, pair, comparison, plan.level, feedback, case.baseline.calendar)
+            judged = heeded(found, pair, comparison, plan.level, feedback, case.baseline.calendar)
+            if judged.flagged and judged.kind is not Kind.MISSING_VALUES:
+                moved[pair.reference].add(pair.feature)
+            yield judged
         yield from threshold_findings(pair)
     for group in plan.groups:
-        yield from group.at(plan.level * group.weight)
+        yield from group.at(plan.level * group.weight, moved[group.reference])
 
 
 def _moved(case: Case, compared: Sequence[Finding]) -> dict[str, float]:

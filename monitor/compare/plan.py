@@ -5,8 +5,9 @@ Changes with what is compared, and with how the comparisons share the budget.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from monitor.compare.attribution import attribution_findings
 from monitor.compare.calibrated import corrected_level
@@ -28,12 +29,14 @@ class Group:
     """Comparisons that are made together and share their levels among themselves.
 
     Attributes:
-        at: judges at the level of all of them together.
+        at: judges at the level of all of them together, given the features whose values were found to have moved.
         weight: how many comparisons they count for.
+        reference: what they compare with.
     """
 
-    at: Callable[[float], Iterator[Finding]]
+    at: Callable[[float, Collection[str]], Iterator[Finding]]
     weight: int
+    reference: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,12 @@ def _vectors(case: Case, reference: Reference) -> Iterator[Group]:
             (case.profile.blocks, reference.blocks),
             case.min_effect(name),
         )
-        yield Group(lambda level, pair=pair: iter([vector_finding(pair, level)]), 1)  # type: ignore[misc]
+        yield Group(partial(_vector, pair), 1, reference.name)
+
+
+def _vector(pair: VectorPair, level: float, moved: Collection[str]) -> Iterator[Finding]:
+    del moved  # a vector is compared as one
+    yield vector_finding(pair, level)
 
 
 def _dependence(case: Case, reference: Reference) -> Iterator[Group]:
@@ -130,7 +138,7 @@ def _dependence(case: Case, reference: Reference) -> Iterator[Group]:
     ignored = [name for name in case.baseline.features if case.override(name).ignore]
     blocks = (case.profile.blocks, reference.blocks)
 
-    def at(level: float) -> Iterator[Finding]:
+    def at(level: float, moved: Collection[str]) -> Iterator[Finding]:
         return dependence_findings(
             current,
             other,
@@ -140,9 +148,10 @@ def _dependence(case: Case, reference: Reference) -> Iterator[Group]:
             min_effect=case.settings.min_effect,
             blocks=blocks,
             ignored=ignored,
+            moved=moved,
         )
 
-    yield Group(at, len(known.layout.groups))
+    yield Group(at, len(known.layout.groups), reference.name)
 
 
 def _attributions(case: Case, reference: Reference) -> Iterator[Group]:
@@ -151,9 +160,10 @@ def _attributions(case: Case, reference: Reference) -> Iterator[Group]:
     if current is None or other is None:
         return
 
-    def at(level: float) -> Iterator[Finding]:
+    def at(level: float, moved: Collection[str]) -> Iterator[Finding]:
+        del moved  # what the model goes by is news whether or not the feature moved
         return attribution_findings(
             current, other, level=level, min_effect=_MIN_ATTRIBUTION, reference_name=reference.name
         )
 
-    yield Group(at, len({*current.names, *other.names}))
+    yield Group(at, len({*current.names, *other.names}), reference.name)
