@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from monitor.compare.case import PREVIOUS, TRAINING
 from monitor.compare.findings import Finding, Kind, Outcome
 from monitor.profile.baseline import Baseline
 from monitor.profile.profile import Profile
@@ -12,6 +13,8 @@ from monitor.profile.tfdv import Anomaly
 _INFERRED = "inferred from the reference: warns only"
 _MISSING_COLUMN = "SCHEMA_MISSING_COLUMN"
 _NEW_COLUMN = "SCHEMA_NEW_COLUMN"
+_NUMBERS_OF_ROWS = frozenset({"COMPARATOR_LOW_NUM_EXAMPLES", "COMPARATOR_HIGH_NUM_EXAMPLES"})
+"""Of the window against the previous one, where the schema sets a `num_examples_drift_comparator`."""
 _ABSENCE = frozenset(
     {
         _MISSING_COLUMN,
@@ -56,8 +59,8 @@ def anomaly_findings(anomalies: Sequence[Anomaly], profile: Profile, baseline: B
         name for name in (profile.prediction, profile.label, baseline.prediction, baseline.label) if name is not None
     }
     for anomaly in anomalies:
-        # Distances have findings of their own.
-        if anomaly.type.startswith("COMPARATOR_"):
+        # Distances have findings of their own; a column that only the earlier window lacked was that window's anomaly.
+        if anomaly.type.startswith("COMPARATOR_") and anomaly.type not in _NUMBERS_OF_ROWS:
             continue
         if anomaly.feature in roles and (anomaly.type in _ABSENCE or anomaly.type == _NEW_COLUMN):
             continue
@@ -104,7 +107,7 @@ def _anomaly(
     return Finding(
         kind=Kind.SCHEMA_ANOMALY,
         feature=feature,
-        reference="training",
+        reference=PREVIOUS if measure in _NUMBERS_OF_ROWS else TRAINING,
         measure=measure,
         value=value,
         threshold=None,

@@ -28,7 +28,7 @@ def moments_of(statistics: bytes) -> Mapping[str, Moments]:
     parsed: Any = statistics_pb2.DatasetFeatureStatisticsList()
     parsed.ParseFromString(statistics)
     return {
-        ".".join(feature.path.step): _moments(feature.num_stats)
+        (".".join(feature.path.step) or feature.name): _moments(feature.num_stats)
         for dataset in parsed.datasets[:1]
         for feature in dataset.features
         if feature.HasField("num_stats")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -132,35 +132,37 @@ def count_rows(rows: Rows, baseline: Baseline, statistics: bytes = b"") -> Profi
     """Return the profile of rows whose TFDV statistics are known, or not wanted; see `build_profile`."""
     clusters = cluster_numbers(rows)
     compared = derive(rows, baseline.extras.derived)
-    columns = _columns(compared, baseline)
+    paired = () if baseline.extras.pairs is None else baseline.extras.pairs.layout.groups
+    columns = {name: column for name, column in _columns(compared, baseline) if name in paired}
     extras = profile_extras(
         rows, compared, baseline.extras, baseline.features, columns, clusters, baseline.block_length
     )
-    return replace(_profile(compared, baseline, columns, clusters), statistics=statistics, extras=extras)
+    return replace(_profile(compared, baseline, clusters), statistics=statistics, extras=extras)
 
 
 def count_slice(compared: Rows, baseline: Baseline) -> Profile:
     """Return the profile of the rows of a slice, which has no statistics and no extras; they hold the derived columns."""
-    return _profile(compared, baseline, _columns(compared, baseline), cluster_numbers(compared))
+    return _profile(compared, baseline, cluster_numbers(compared))
 
 
-def _columns(compared: Rows, baseline: Baseline) -> dict[str, Column]:
-    """Return the columns that are counted: those of the baseline's features that hold its kind of type, and the prediction."""
-    found: dict[str, Column] = {}
+def _columns(compared: Rows, baseline: Baseline) -> Iterator[tuple[str, Column]]:
+    """Yield the columns that are counted: those of the baseline's features that hold its kind of type, and the prediction.
+
+    One after the other, since a thousand of them at once would be another copy of all rows.
+    """
     for name in compared.features.column_names:
         reference = baseline.features.get(name)
         if name == compared.label or (reference is None and name != compared.prediction):
             continue
         column = Column.of(compared.features.column(name))
         if reference is None or isinstance(reference.bins, NumericBins) == (column.numbers is not None):
-            found[name] = column
-    return found
+            yield name, column
 
 
-def _profile(rows: Rows, baseline: Baseline, columns: Mapping[str, Column], clusters: Indices | None) -> Profile:
+def _profile(rows: Rows, baseline: Baseline, clusters: Indices | None) -> Profile:
     counts: dict[str, FeatureCounts] = {}
     notable: dict[str, Notable] = {}
-    for name, column in columns.items():
+    for name, column in _columns(rows, baseline):
         reference = baseline.features.get(name)
         bins = reference.bins if reference is not None else universal_bins(column.numbers is not None)
         counts[name] = count_feature(column, bins, rows.weights, clusters)

@@ -12,7 +12,9 @@ import pyarrow as pa
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 
 BATCH_ROWS = 100_000
-"""Rows TFDV is given at a time: its sketches depend on it, so it is part of the canonical order."""
+BATCH_VALUES = 10_000_000
+"""Rows, and values of all columns, that TFDV is given at a time at most, since it holds a batch several times over: its sketches
+depend on them, so they are part of the canonical order."""
 
 _WEIGHT = "driftline.weight"
 
@@ -132,7 +134,8 @@ def _measurable(schema: bytes, sides: Sequence[Any]) -> Any:
     parsed.ParseFromString(schema)
     filled = [
         {
-            ".".join(feature.path.step)
+            # Statistics of older versions of TFDV name a feature instead of giving its path.
+            ".".join(feature.path.step) or feature.name
             for dataset in side.datasets
             for feature in dataset.features
             if (
@@ -181,8 +184,9 @@ def _batches(features: pa.Table, weights: npt.NDArray[np.float64] | None) -> Ite
     if weights is not None:
         features = features.append_column(_WEIGHT, pa.array(weights))
     names = features.column_names
-    for start in range(0, features.num_rows, BATCH_ROWS):
-        part = features.slice(start, BATCH_ROWS)
+    rows = min(BATCH_ROWS, max(1, BATCH_VALUES // max(1, features.num_columns)))
+    for start in range(0, features.num_rows, rows):
+        part = features.slice(start, rows)
         yield pa.RecordBatch.from_arrays([_as_lists(part.column(i)) for i in range(len(names))], names)
 
 
