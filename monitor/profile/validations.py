@@ -180,6 +180,8 @@ def _messages() -> ModuleType:
     if package is None or not package.submodule_search_locations:
         raise ConfigError("tensorflow_data_validation is not installed, and custom validations need it")
     place = Path(package.submodule_search_locations[0], "anomalies", "proto", "custom_validation_config_pb2.py")
+    if not place.is_file():
+        raise ConfigError("this version of TFDV has no custom validations (1.16 has them): write rules in SQL instead")
     spec = importlib.util.spec_from_file_location("_custom_validation_config", place)
     if spec is None or spec.loader is None:
         raise ConfigError(f"{place} is missing; custom validations need it")
