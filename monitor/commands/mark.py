@@ -37,7 +37,7 @@ def command(
 ) -> None:
     """Say that flagged findings of MODEL were a false alarm, or that the window is normal now.
 
-    A false alarm raises the limit of the same comparison to the value that was flagged. A window that is normal is one more
+    A false alarm raises the limit of the same comparison by the value that was flagged. A window that is normal is one more
     way for its features to be: later windows that are no different from it are not flagged. Both hold until another baseline
     is active.
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from monitor.compare.calibrated import excess_test
 from monitor.compare.case import PREVIOUS, TRAINING
+from monitor.compare.comparisons import MIN_RATE_DIFFERENCE
+from monitor.compare.explain import percent
 from monitor.compare.findings import Finding, Kind, Outcome
 from monitor.profile.baseline import Baseline
 from monitor.profile.profile import Profile
 from monitor.profile.tfdv import Anomaly
 
+_LEVEL = 1e-4
+"""Of the false alarms of a share of misfits where training had some too."""
 _INFERRED = "inferred from the reference: warns only"
 _MISSING_COLUMN = "SCHEMA_MISSING_COLUMN"
 _NEW_COLUMN = "SCHEMA_NEW_COLUMN"
@@ -67,16 +72,24 @@ def anomaly_findings(anomalies: Sequence[Anomaly], profile: Profile, baseline: B
         yield _finding(anomaly, baseline)
 
 
-def misfit_findings(profile: Profile) -> Iterator[Finding]:
-    """Yield a flagged finding for each feature with values that do not fit its type."""
+def misfit_findings(profile: Profile, baseline: Baseline) -> Iterator[Finding]:
+    """Yield a finding for each feature with values that do not fit its type; flagged where there are more than in training."""
     for name in sorted(profile.misfits):
         misfit = profile.misfits[name]
         if misfit.count == 0:
             continue
         share = min(1.0, misfit.count / profile.rows) if profile.rows else 1.0
         examples = f", such as {', '.join(misfit.examples)}" if misfit.examples else ""
-        said = f"{name}: {misfit.count} values ({100.0 * share:.2g}% of the rows) do not fit its type{examples}"
-        yield _anomaly(name, "type_mismatch", said, flagged=True, reason=None, value=share)
+        said = f"{name}: {misfit.count} values ({percent(share)} of the rows) do not fit its type{examples}"
+        usual = baseline.misfits.get(name, 0.0)
+        more = usual == 0.0 or _more(share, profile.n_effective, usual, baseline.n_effective)
+        reason = None if more else f"training had {percent(usual)} of them too"
+        yield _anomaly(name, "type_mismatch", said, flagged=more, reason=reason, value=share)
+
+
+def _more(share: float, rows: float, usual: float, training: float) -> bool:
+    test = excess_test((share, rows), (usual, training), level=_LEVEL, min_effect=MIN_RATE_DIFFERENCE)
+    return test.value > test.threshold
 
 
 def _finding(anomaly: Anomaly, baseline: Baseline) -> Finding:

@@ -156,7 +156,8 @@ def location_test(
     # The window's own spread counts too, or a constant reference would make any difference infinite.
     spread = (current.variance * n + reference.variance * big) / (n + big)
     difference = current.mean - reference.mean
-    if spread <= 1e-18 * max(1.0, difference * difference):
+    # A variance is a difference of two sums, so less than this of their size is rounding.
+    if spread <= 1e-12 * max(1.0, current.mean**2, reference.mean**2):
         return Test(0.0, min_effect, 1.0)
     parts = [(current.variance_of_mean, max(n - 1.0, 1.0)), (reference.variance_of_mean, max(big - 1.0, 1.0))]
     if variation is not None:

@@ -9,10 +9,11 @@ import numpy as np
 
 from monitor.compare.calibrated import Test, excess_test, location_test, rate_test, shares_test
 from monitor.compare.expected import Expected
-from monitor.compare.explain import explain_missing, explain_novel, explain_values
+from monitor.compare.explain import explain_heaviest, explain_missing, explain_novel, explain_values
 from monitor.compare.findings import Finding, Kind, Outcome
 from monitor.compare.variation import Variation
-from monitor.profile.bins import Bins, CategoricalBins, NumericBins
+from monitor.profile.bins import FREQUENT_SHARE, Bins, CategoricalBins, NumericBins
+from monitor.profile.counts import Counts
 from monitor.profile.features import FeatureCounts, FeatureReference
 from monitor.profile.moments import Moments
 from monitor.profile.profile import Notable
@@ -90,6 +91,8 @@ def comparisons(pair: Pair) -> Sequence[Comparison]:
         made.append(_planned(_location, pair, values))
     if pair.training and novel_cells(pair.bins) is not None:
         made.append(_planned(_novel, pair, values))
+    if pair.training and isinstance(pair.bins, CategoricalBins) and (pair.bins.known or not pair.bins.complete):
+        made.append(_planned(_heaviest, pair, values))
     return made
 
 
@@ -124,17 +127,20 @@ def _values(pair: Pair, level: float) -> Finding:
 
 
 def _values_test(pair: Pair, level: float) -> Test:
-    now, before = pair.current.counts.values, pair.expected.counts.values
-    if pair.training and pair.known is not None:
-        before = pair.known.values_beside(now, before)
     return shares_test(
-        now,
-        before,
+        pair.current.counts.values,
+        expected_values(pair),
         level=level,
         min_effect=pair.min_effect,
         variation=pair.expected.values,
         joined=_joined(pair),
     )
+
+
+def expected_values(pair: Pair) -> Counts:
+    """Return the counts to compare the window's values with; see `FeatureReference.values_beside`."""
+    now, before = pair.current.counts.values, pair.expected.counts.values
+    return pair.known.values_beside(now, before) if pair.training and pair.known is not None else before
 
 
 def _location(pair: Pair, level: float) -> Finding:
@@ -168,6 +174,25 @@ def _novel(pair: Pair, level: float) -> Finding:
     said = explain_novel(pair.feature, pair.bins, pair.current.counts, pair.current.moments, pair.current.notable)
     needed = _values_test(pair, level).needed
     return _finding(pair, measure, replace(test, needed=needed), said, exact=True)
+
+
+def _heaviest(pair: Pair, level: float) -> Finding:
+    """Compare the heaviest value without a cell of its own with what none of those had in training.
+
+    All of them share some cells, so that one of them taking over would be seen by none. At most 1 / `FREQUENT_SHARE` values can
+    have as much at once, which is how many tests this one stands for.
+    """
+    now, before = pair.current.counts.values, pair.expected.counts.values
+    value, share = pair.current.notable[0] if pair.current.notable else (b"", 0.0)
+    test = excess_test(
+        (share, now.effective),
+        (FREQUENT_SHARE, before.effective),
+        level=level * FREQUENT_SHARE,
+        min_effect=MIN_RATE_DIFFERENCE,
+    )
+    said = explain_heaviest(pair.feature, value, share)
+    needed = _values_test(pair, level).needed
+    return _finding(pair, "heaviest_share", replace(test, needed=needed), said, exact=True)
 
 
 def _expected_novelty(

@@ -65,6 +65,13 @@ def explain_novel(feature: str, bins: Bins, current: FeatureCounts, moments: Mom
     return f"{feature}: {' and '.join(sides)}{reach}"
 
 
+def explain_heaviest(feature: str, value: bytes, share: float) -> str:
+    """Say how much the heaviest of the values has that were rare in training."""
+    if share <= 0.0:
+        return f"{feature}: none of the values that were rare in training came"
+    return f"{feature}: {text(value)} is {percent(share)} of the values, and was rare or unknown in training"
+
+
 def percent(share: float) -> str:
     """Write a share as a percentage with one digit after the point, more for small ones."""
     if 0.0 < share < 0.001:

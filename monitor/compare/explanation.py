@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 
+from monitor.compare.comparisons import expected_values
 from monitor.compare.findings import Finding
 from monitor.compare.plan import Plan
 from monitor.compare.thresholds import all_measures
@@ -59,8 +60,8 @@ def explained(plan: Plan, feature: str) -> Sequence[Explained]:
         Explained(
             feature,
             pair.reference,
-            (pair.expected.counts.values.effective, pair.current.counts.values.effective),
-            _cells(pair.bins, pair.expected.counts, pair.current.counts),
+            (expected_values(pair).effective, pair.current.counts.values.effective),
+            _cells(pair.bins, replace(pair.expected.counts, values=expected_values(pair)), pair.current.counts),
             all_measures(pair),
             [comparison.at(plan.level) for comparison in planned],
             plan.deciding,

@@ -1,6 +1,6 @@
 """What people said of earlier findings, heeded in later ones; changes with what a person can say.
 
-A *false alarm* raises the limit of that comparison to the value that was flagged. A window taken for *normal* is one more way
+A *false alarm* raises the limit of that comparison by the value that was flagged. A window taken for *normal* is one more way
 for the feature to be: a later window that is no different from it is not flagged.
 """
 
@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from monitor.compare.comparisons import Comparison, Pair, Side, comparisons
+from monitor.compare.comparisons import Pair, Side, comparisons
 from monitor.compare.expected import expected_of
-from monitor.compare.findings import Finding
+from monitor.compare.findings import Finding, Outcome
 from monitor.profile.calendar import Calendar
 from monitor.profile.features import FeatureCounts
 
@@ -54,17 +54,17 @@ def called_false_alarm(finding: Finding, feedback: Feedback) -> Finding:
     if not finding.flagged or finding.value is None or finding.feature is None:
         return finding
     alarm = feedback.false_alarms.get((finding.feature, finding.reference, finding.measure))
-    if alarm is None or finding.value > alarm.value:
+    # A like window comes out higher as often as lower, so it takes a difference that would be one by itself.
+    limit = 0.0 if alarm is None else alarm.value + (finding.threshold or 0.0)
+    if alarm is None or finding.value > limit:
         return finding
-    return replace(finding, flagged=False, threshold=alarm.value, reason=alarm.said)
+    return replace(finding, flagged=False, threshold=limit, reason=alarm.said)
 
 
-def heeded(
-    finding: Finding, pair: Pair, comparison: Comparison, level: float, feedback: Feedback, calendar: Calendar | None
-) -> Finding:
-    """Return a finding of `comparison` at `level` as it is after what people said of earlier ones."""
+def heeded(finding: Finding, pair: Pair, level: float, feedback: Feedback, calendar: Calendar | None) -> Finding:
+    """Return a finding of a pair at `level` as it is after what people said of earlier ones."""
     finding = called_false_alarm(finding, feedback)
-    if not finding.flagged or not comparison.decides:
+    if not finding.flagged:
         return finding
     for normal in feedback.normal.get(pair.feature, ()):
         if not _differs(finding.measure, _beside(pair, normal, calendar), level):
@@ -79,6 +79,6 @@ def _beside(pair: Pair, normal: Normal, calendar: Calendar | None) -> Pair:
 
 
 def _differs(measure: str, pair: Pair, level: float) -> bool:
-    """Say whether the comparison of that name is flagged; True where the two cannot be compared by it."""
+    """Say whether the comparison of that name is flagged; True where the two cannot be compared by it, for want of rows too."""
     found = [finding for each in comparisons(pair) if (finding := each.at(level)).measure == measure]
-    return not found or found[0].flagged
+    return not found or found[0].flagged or found[0].outcome is Outcome.INSUFFICIENT

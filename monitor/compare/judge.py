@@ -13,7 +13,7 @@ from monitor.compare.breaks.causes import Break
 from monitor.compare.breaks.find import find_breaks
 from monitor.compare.case import TRAINING, Case, Reference
 from monitor.compare.declared import with_declared
-from monitor.compare.feedback import NO_FEEDBACK, Feedback, heeded
+from monitor.compare.feedback import NO_FEEDBACK, Feedback, called_false_alarm, heeded
 from monitor.compare.findings import Finding, Kind, Outcome, WindowFindings, verdict_of
 from monitor.compare.plan import plan_of
 from monitor.compare.thresholds import threshold_findings
@@ -93,8 +93,11 @@ def _findings(case: Case, feedback: Feedback) -> Iterator[Finding]:
     compared = list(calibrated_findings(case, feedback))
     breaks = {each.feature: each for each in find_breaks(case.profile, case.baseline, _moved(case, compared))}
     for each in breaks.values():
-        yield _break_finding(each)
-    for finding in (*misfit_findings(case.profile), *tfdv_findings(case), *compared):
+        if not case.override(each.feature).ignore:
+            yield _break_finding(each)
+    against_schema = (*misfit_findings(case.profile, case.baseline), *tfdv_findings(case))
+    heard = [each for each in against_schema if each.feature is None or not case.override(each.feature).ignore]
+    for finding in (*heard, *compared):
         broken = finding.feature in breaks and finding.flagged and finding.reason is None
         yield replace(finding, reason="the data break of this feature explains it") if broken else finding
 
@@ -106,13 +109,14 @@ def calibrated_findings(case: Case, feedback: Feedback = NO_FEEDBACK) -> Iterato
     for pair, planned in plan.pairs:
         for comparison in planned:
             found = comparison.at(plan.level)
-            judged = heeded(found, pair, comparison, plan.level, feedback, case.baseline.calendar)
+            judged = heeded(found, pair, plan.level, feedback, case.baseline.calendar)
             if judged.flagged and judged.kind is not Kind.MISSING_VALUES:
                 moved[pair.reference].add(pair.feature)
             yield judged
         yield from threshold_findings(pair)
     for group in plan.groups:
-        yield from group.at(plan.level * group.weight, moved[group.reference])
+        for found in group.at(plan.level * group.weight, moved[group.reference]):
+            yield called_false_alarm(found, feedback)
 
 
 def _moved(case: Case, compared: Sequence[Finding]) -> dict[str, float]:

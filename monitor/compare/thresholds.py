@@ -9,6 +9,7 @@ from monitor.compare.comparisons import (
     OUT_OF_RANGE_SHARE,
     UNSEEN_SHARE,
     Pair,
+    expected_values,
     novel_cells,
     said_of_values,
 )
@@ -51,7 +52,7 @@ def all_measures(pair: Pair) -> Mapping[str, float]:
     robust standard deviations of the baseline.
     """
     now, before = pair.current.counts, pair.expected.counts
-    found = {**measures(pair.bins, now.values, before.values), **_shifts(pair)}
+    found = {**measures(pair.bins, now.values, expected_values(pair)), **_shifts(pair)}
     found[MISSING_RATE] = abs(now.missing_share - before.missing_share)
     cells = novel_cells(pair.bins)
     if cells is not None and now.values.total > 0.0:

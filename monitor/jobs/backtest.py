@@ -18,7 +18,7 @@ from collectors.files import Tables, open_tables
 from monitor.clock import EPOCH, from_micros, to_micros
 from monitor.compare.family import Subject, judge_window
 from monitor.compare.feedback import NO_FEEDBACK
-from monitor.compare.findings import WindowFindings
+from monitor.compare.findings import Finding, WindowFindings
 from monitor.compare.gradual.accumulation import Accumulation
 from monitor.config.detection import DetectionSettings
 from monitor.errors import ConfigError, InputError
@@ -91,9 +91,10 @@ def backtest(
         earlier = earlier_windows(window, history, settings)
         rules = rules_on(rows, profile, baseline, earlier, settings)
         accumulated = accumulated or Accumulation.start(baseline, settings, window)
+        gradual: list[Finding] = []
         if profile.overall.rows:
             accumulated = accumulated.added(window, profile.overall)
-        beside = [*rules, *accumulated.findings(window, profile.overall, NO_FEEDBACK)]
+            gradual = accumulated.findings(profile.overall, NO_FEEDBACK)
         yield judge_window(
             profile,
             baseline,
@@ -101,7 +102,7 @@ def backtest(
             settings,
             Subject(window=window),
             specs,
-            beside=beside,
+            beside=[*rules, *gradual],
             recent=history.recent,
         )
         history.add(window, profile)

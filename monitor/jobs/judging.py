@@ -11,12 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from monitor.compare.family import Subject, judge_window
+from monitor.compare.feedback import NO_FEEDBACK
 from monitor.compare.findings import Finding, Kind, Outcome, Verdict, WindowFindings
 from monitor.config.loading import configuration_hash
 from monitor.config.settings import FloorSettings, ModelSettings
 from monitor.cuts import SpanStorage
 from monitor.errors import TransientError
-from monitor.jobs.accumulating import LedgerAccumulation
+from monitor.jobs.accumulating import accumulated
 from monitor.jobs.history import LedgerHistory, Pinned
 from monitor.jobs.marking import feedback_of
 from monitor.jobs.references import earlier_windows
@@ -29,7 +30,7 @@ from monitor.store.ledger import Ledger
 from monitor.store.verdict_ledger import Judgement, SliceJudgement
 from monitor.store.window_ledger import PendingWindow
 from monitor.window.rows import rows_of_window
-from monitor.window.slicing import slice_key, slice_name
+from monitor.window.slicing import OVERALL, slice_key, slice_name
 
 _KEEP_ALL = 2**64
 
@@ -42,10 +43,6 @@ class Judge:
     storage: SpanStorage
     _baselines: dict[str, Baseline] = field(default_factory=dict)
     _pinned: dict[tuple[str, str], Pinned] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        """Set up what is kept between windows."""
-        self._accumulations = LedgerAccumulation(self.ledger)
 
     def judge(self, pending: PendingWindow, settings: ModelSettings) -> Judgement:
         """Return the judgement of one closed window; raises TransientError when a span file cannot be read."""
@@ -63,9 +60,9 @@ class Judge:
         earlier = earlier_windows(key.window, history, settings.detection)
         feedback = feedback_of(self.ledger, key, baseline.number or 0)
         rules = rules_on(rows, current, baseline, earlier, settings.detection)
-        gradual = self._accumulations.findings(
-            key, pending.revision, current.overall, baseline, settings.detection, feedback
-        )
+        accumulation = accumulated(self.ledger, key, pending.revision, current.overall, baseline, settings.detection)
+        told = feedback.get(slice_name(OVERALL), NO_FEEDBACK)
+        gradual = [] if accumulation is None else accumulation.findings(current.overall, told)
         overall, *slices = judge_window(
             current,
             baseline,
@@ -84,6 +81,7 @@ class Judge:
             baseline.number,
             digest,
             dict(_slice_judgement(found, current) for found in slices),
+            None if accumulation is None else accumulation.to_document(),
         )
 
     def _baseline(self, model: str) -> Baseline | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
@@ -14,6 +14,7 @@ from monitor.errors import InputError
 from monitor.profile import tfdv
 from monitor.profile.calendar import Calendar, calendar_of
 from monitor.profile.columns import Column
+from monitor.profile.daily import Daily, daily_of
 from monitor.profile.derived.plan import plan_derived
 from monitor.profile.document import pack_bytes, unpack_bytes
 from monitor.profile.effective import cluster_numbers, effective_blocks, effective_rows
@@ -48,6 +49,8 @@ class Baseline:
         number: as numbered by the store; None outside of it.
         slices: what is kept of the slices of the rows.
         extras: what is kept beside single columns.
+        daily: its days, where blocks of time are shorter.
+        misfits: shares of the rows whose value of a feature did not fit its type, where there were any.
         whole: fingerprint of the baseline that this is a slice of, whose cells its counts are on; None where it is a whole.
     """
 
@@ -67,6 +70,8 @@ class Baseline:
     number: int | None = None
     slices: ReferenceSlices = NO_SLICES
     extras: BaselineExtras = NO_EXTRAS
+    daily: Daily | None = None
+    misfits: Mapping[str, float] = field(default_factory=dict)
     whole: str | None = None
 
     @property
@@ -99,6 +104,8 @@ class Baseline:
             "number": self.number,
             "slices": self.slices.to_document(),
             "extras": self.extras.to_document(),
+            "misfits": dict(self.misfits),
+            "daily": None if self.daily is None else self.daily.to_document(),
         }
 
     @classmethod
@@ -125,6 +132,8 @@ class Baseline:
             number=document["number"],
             slices=ReferenceSlices.from_document(document.get("slices"), features),
             extras=BaselineExtras.from_document(document.get("extras")),
+            misfits=document.get("misfits", {}),
+            daily=None if document.get("daily") is None else Daily.from_document(document["daily"]),
         )
 
     def of_slice(self, key: SliceKey) -> Baseline:
@@ -139,6 +148,7 @@ class Baseline:
             blocks=kept.blocks,
             slices=NO_SLICES,
             extras=BaselineExtras(self.extras.derived),
+            daily=None,
             whole=self.fingerprint,
         )
 
@@ -203,4 +213,6 @@ def create_baseline(
         calendar=calendar,
         slices=reference_slices(compared, layouts, slicing, length),
         extras=extras,
+        misfits={name: misfit.count / len(rows) for name, misfit in rows.misfits.items()},
+        daily=None if calendar is None else daily_of(columns, times, length, rows.weights),
     )

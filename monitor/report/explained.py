@@ -18,6 +18,7 @@ _FORMULAS = {
     "cohens_d": "d = difference of the mean asinh scores / their standard deviation, by Welch's t (Cohen 1988)",
     "missing_rate": "difference of the shares of missing values, by the exact test of two rates (Przyborowski and Wilenski 1940)",
     "unseen_share": "share of values beyond what Good and Turing lead to expect, by the exact test of two rates",
+    "heaviest_share": "share of the heaviest category without a cell of its own, beyond 1/64, by the same test",
     "out_of_range_share": "share of values outside of the range, beyond what leaving one out leads to expect, by the same test",
 }
 

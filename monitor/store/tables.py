@@ -218,6 +218,16 @@ notices = Table(
     _time("resolved_at", nullable=True),
 )
 
+accumulations = Table(
+    "accumulations",
+    metadata,
+    _key("team"),
+    _key("model"),
+    _key("version"),
+    Column("baseline", Integer, primary_key=True, autoincrement=False),
+    Column("document", LargeBinary, nullable=False),
+)
+
 marks = Table(
     "marks",
     metadata,

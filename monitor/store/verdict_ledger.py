@@ -37,6 +37,7 @@ class Judgement:
     Attributes:
         profile: of all rows; None where there are none, or there is no baseline.
         slices: the judged slices by name (`monitor.window.slicing.slice_name`).
+        accumulation: what the windows of the version add up to, in the stead of what was kept before; None keeps that.
     """
 
     pending: PendingWindow
@@ -45,6 +46,7 @@ class Judgement:
     baseline: int | None
     configuration_hash: str
     slices: Mapping[str, SliceJudgement] = field(default_factory=dict)
+    accumulation: Mapping[str, Any] | None = None
 
     @property
     def documents(self) -> dict[str, Mapping[str, Any]]:
@@ -91,6 +93,7 @@ class SqlVerdicts:
             self._raise_revision(connection, key, revision, now)
             self._include(connection, judgement.pending)
             self._keep_profiles(connection, judgement)
+            self._keep_accumulation(connection, judgement)
             texts = {name: json.dumps(each, allow_nan=False) for name, each in judgement.documents.items()}
             values = self._row_key(key) | {
                 "revision": revision,
@@ -204,6 +207,26 @@ class SqlVerdicts:
         return [
             JudgedWindow(Window(from_micros(start), from_micros(end)), each) for (start, end), each in found.items()
         ]
+
+    def accumulation(self, key: WindowKey, baseline: int) -> dict[str, Any] | None:
+        """Return what the windows of a version add up to against a baseline; None before the first."""
+        with self._database.read() as connection:
+            blob = connection.execute(
+                select(t.accumulations.c.document).where(
+                    self._same_version(t.accumulations, key), t.accumulations.c.baseline == baseline
+                )
+            ).scalar_one_or_none()
+        return None if blob is None else decode_document(blob)
+
+    def _keep_accumulation(self, connection: Connection, judgement: Judgement) -> None:
+        if judgement.accumulation is None:
+            return
+        key, baseline = judgement.pending.key, judgement.baseline or 0
+        where = and_(self._same_version(t.accumulations, key), t.accumulations.c.baseline == baseline)
+        values = {"document": encode_document(judgement.accumulation)}
+        if not connection.execute(update(t.accumulations).where(where).values(values)).rowcount:
+            version = {"team": self._team, "model": key.model, "version": key.version, "baseline": baseline}
+            connection.execute(insert(t.accumulations).values(version | values))
 
     def _keep_profiles(self, connection: Connection, judgement: Judgement) -> None:
         documents = {"": judgement.profile} | {name: each.profile for name, each in judgement.slices.items()}

@@ -90,6 +90,13 @@ def _plain_text(text: str | None) -> str | None:
     return value if isinstance(value, str) else text
 
 
+def commonest_type(column: pa.Array) -> FeatureType:
+    """Return the type that fits most values of a column of JSON texts (`Origin.JSON`); of equals INT, FLOAT, BYTES."""
+    values = [None if text is None else json.loads(text) for text in column.to_pylist()]
+    kinds = [FeatureType(value) for value in (ValueType.INT, ValueType.FLOAT, ValueType.BYTES)]
+    return max(kinds, key=lambda kind: sum(_fit_json(value, kind) is not None for value in values))
+
+
 def _fit_values(array: pa.Array, value: ValueType, origin: Origin) -> tuple[pa.Array, _Mask]:
     none_bad = np.zeros(len(array), dtype=bool)
     is_text = pa.types.is_string(array.type) or pa.types.is_binary(array.type)

@@ -15,7 +15,7 @@ from monitor.clock import to_micros
 from monitor.errors import ConfigError, InputError
 from monitor.hashing import hash_ids
 from monitor.records import EVENT_TIME_TYPE, ColumnTypes, Misfits, Rows
-from monitor.window.conform import Origin, conform, origin_of, readable_json
+from monitor.window.conform import Origin, commonest_type, conform, origin_of
 from monitor.window.plain import NAIVE_TIME_TYPE, is_time, plain_column, plain_feature
 
 _FIRST_MICROS = to_micros(datetime(1, 1, 2, tzinfo=UTC))
@@ -164,7 +164,7 @@ def _feature(field: pa.Field, column: pa.ChunkedArray, types: ColumnTypes) -> tu
     plain = plain_feature(field.name, column)
     if field.name in types:
         return conform(plain, types[field.name], origin)
-    return (readable_json(plain) if origin is Origin.JSON else plain), None
+    return conform(plain, commonest_type(plain), origin) if origin is Origin.JSON else (plain, None)
 
 
 def _in_canonical_order(table: pa.Table, column: str | None) -> tuple[pa.Table, npt.NDArray[np.uint64] | None]:

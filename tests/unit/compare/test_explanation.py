@@ -149,7 +149,6 @@ def test_a_reference_is_shown_as_it_is_expected_in_the_windows_season() -> None:
     assert of(one.findings, "cohens_w").value == 0.0
 
 
-@pytest.mark.xfail(reason="values seen once are shown as new to the reference, and compared as known")
 def test_values_that_occur_once_in_the_reference_are_shown_as_they_are_compared() -> None:
     random = np.random.default_rng(0)
 
@@ -165,7 +164,6 @@ def test_values_that_occur_once_in_the_reference_are_shown_as_they_are_compared(
         assert finding.value == pytest.approx(w_of(one), rel=0.05)
 
 
-@pytest.mark.xfail(reason="distances take values seen once for new to the reference")
 def test_the_references_own_rows_are_at_no_distance_from_it() -> None:
     ids = Rows(pa.table({"c": ["a"] * 500 + [f"id{number}" for number in range(300)]}))
     one = explain("c", ids, baseline_of(ids))

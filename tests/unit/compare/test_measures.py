@@ -28,9 +28,8 @@ EDGES = np.array([-3.0, -1.0, 0.0, 0.5, 2.0, 5.0])
 BINS = NumericBins(EDGES, centre=0.0, scale=2.0)
 SYMMETRIC = (jensen_shannon, l_infinity, hellinger, kolmogorov_smirnov)
 
-shares = arrays.arrays(np.float64, CELLS, elements=st.sampled_from([0.0, 1e-6, 0.01, 0.2, 0.5, 1.0]) | st.floats(1e-6, 1.0)).filter(lambda a: a.sum() > 0.01).map(
-    lambda a: a / a.sum()
-)  # fmt: skip
+weights = st.sampled_from([0.0, 1e-6, 0.01, 0.2, 0.5, 1.0]) | st.floats(1e-6, 1.0)
+shares = arrays.arrays(np.float64, CELLS, elements=weights).filter(lambda a: a.sum() > 0.01).map(lambda a: a / a.sum())
 numbers = arrays.arrays(np.int64, CELLS, elements=st.integers(0, 500)).filter(lambda a: a.sum() > 0)
 
 
