@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache, partial
 
 import numpy as np
 
@@ -66,6 +67,10 @@ class Pair:
     decided: str | None = None
 
 
+_Shape = Callable[[float], Test]
+"""The test of the values' distribution at a level, which tells for the others too whether there are rows enough."""
+
+
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """One comparison that is planned.
@@ -81,27 +86,28 @@ class Comparison:
 
 def comparisons(pair: Pair) -> Sequence[Comparison]:
     """Return the comparisons that this pair allows: missing values, values, location, and values never seen before."""
+    shape = cache(partial(_values_test, pair))
     missing = _OWN_THRESHOLD if MISSING_RATE in pair.thresholds else None
     values = _OWN_THRESHOLD if pair.thresholds.keys() - {MISSING_RATE} else pair.decided
-    made = [_planned(_missing, pair, missing)]
+    made = [_planned(partial(_missing, pair), missing)]
     if pair.current.counts.values.total <= 0.0 or pair.other.counts.values.total <= 0.0:
         return made
-    made.append(_planned(_values, pair, values))
+    made.append(_planned(partial(_values, pair, shape), values))
     if pair.current.counts.location is not None and pair.known is not None:
-        made.append(_planned(_location, pair, values))
+        made.append(_planned(partial(_location, pair, shape), values))
     if pair.training and novel_cells(pair.bins) is not None:
-        made.append(_planned(_novel, pair, values))
+        made.append(_planned(partial(_novel, pair, shape), values))
     if pair.training and isinstance(pair.bins, CategoricalBins) and (pair.bins.known or not pair.bins.complete):
-        made.append(_planned(_heaviest, pair, values))
+        made.append(_planned(partial(_heaviest, pair, shape), values))
     return made
 
 
-def _planned(compare: Callable[[Pair, float], Finding], pair: Pair, decided: str | None) -> Comparison:
+def _planned(compare: Callable[[float], Finding], decided: str | None) -> Comparison:
     if decided is None:
-        return Comparison(lambda level: compare(pair, level), decides=True)
+        return Comparison(compare, decides=True)
 
     def informing(level: float) -> Finding:
-        return replace(compare(pair, level), flagged=False, reason=decided, outcome=Outcome.INFORMATIVE)
+        return replace(compare(level), flagged=False, reason=decided, outcome=Outcome.INFORMATIVE)
 
     return Comparison(informing, decides=False)
 
@@ -121,9 +127,8 @@ def _missing(pair: Pair, level: float) -> Finding:
     return _finding(replace(pair, kind=Kind.MISSING_VALUES), MISSING_RATE, exact, said, exact=True)
 
 
-def _values(pair: Pair, level: float) -> Finding:
-    test = _values_test(pair, level)
-    return _finding(pair, "cohens_w", test, said_of_values(pair))
+def _values(pair: Pair, shape: _Shape, level: float) -> Finding:
+    return _finding(pair, "cohens_w", shape(level), said_of_values(pair))
 
 
 def _values_test(pair: Pair, level: float) -> Test:
@@ -143,7 +148,7 @@ def expected_values(pair: Pair) -> Counts:
     return pair.known.values_beside(now, before) if pair.training and pair.known is not None else before
 
 
-def _location(pair: Pair, level: float) -> Finding:
+def _location(pair: Pair, shape: _Shape, level: float) -> Finding:
     now, before = pair.current.counts, pair.expected.counts
     if now.location is None or before.location is None:
         raise TypeError(f"{pair.feature}: categories have no location")
@@ -155,11 +160,11 @@ def _location(pair: Pair, level: float) -> Finding:
         rows=(now.values.effective, before.values.effective),
         variation=pair.expected.location,
     )
-    needed = _values_test(pair, level).needed
+    needed = shape(level).needed
     return _finding(pair, "cohens_d", replace(test, needed=needed), said_of_values(pair))
 
 
-def _novel(pair: Pair, level: float) -> Finding:
+def _novel(pair: Pair, shape: _Shape, level: float) -> Finding:
     cells = novel_cells(pair.bins) or []
     now, before = pair.current.counts.values, pair.other.counts.values
     rate = float(now.sums[cells].sum()) / now.total
@@ -172,11 +177,11 @@ def _novel(pair: Pair, level: float) -> Finding:
     )
     measure = UNSEEN_SHARE if isinstance(pair.bins, CategoricalBins) else OUT_OF_RANGE_SHARE
     said = explain_novel(pair.feature, pair.bins, pair.current.counts, pair.current.moments, pair.current.notable)
-    needed = _values_test(pair, level).needed
+    needed = shape(level).needed
     return _finding(pair, measure, replace(test, needed=needed), said, exact=True)
 
 
-def _heaviest(pair: Pair, level: float) -> Finding:
+def _heaviest(pair: Pair, shape: _Shape, level: float) -> Finding:
     """Compare the heaviest value without a cell of its own with what none of those had in training.
 
     All of them share some cells, so that one of them taking over would be seen by none. At most 1 / `FREQUENT_SHARE` values can
@@ -191,7 +196,7 @@ def _heaviest(pair: Pair, level: float) -> Finding:
         min_effect=MIN_RATE_DIFFERENCE,
     )
     said = explain_heaviest(pair.feature, value, share)
-    needed = _values_test(pair, level).needed
+    needed = shape(level).needed
     return _finding(pair, "heaviest_share", replace(test, needed=needed), said, exact=True)
 
 
