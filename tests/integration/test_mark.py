@@ -137,7 +137,11 @@ def test_a_false_alarm_is_not_flagged_in_the_next_window_like_it(driftline: Drif
         for each in marked["findings"]
         if (each["feature"], each["measure"]) == ("x", "cohens_w")
     )
-    assert (finding["flagged"], finding["threshold"], finding["reason"]) == (False, pytest.approx(limit, rel=0.05), said)
+    assert (finding["flagged"], finding["threshold"], finding["reason"]) == (
+        False,
+        pytest.approx(limit, rel=0.05),
+        said,
+    )
     assert flagged(model.hour(3, x=2.5)) == {"x"}, "that is more than the false alarm"
 
 
