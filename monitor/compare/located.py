@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import timedelta
 
 from monitor.compare.case import TRAINING
 from monitor.compare.findings import Finding, Kind, WindowFindings
-from monitor.compare.slice_search.search import Search, search_change
+from monitor.compare.slice_search.search import FoundSlice, Search, search_change
 from monitor.errors import InputError
 from monitor.profile.calendar import Calendar
 from monitor.profile.extras import is_attribution
@@ -15,6 +16,10 @@ from monitor.records import Rows
 
 _SEARCHED = 3
 """Features that are searched, since each takes about as long as the comparison of the whole window."""
+_CONCENTRATED = 0.5
+"""Share of a change that a slice must account for to be worth naming."""
+_MORE_THAN_ITS_ROWS = 1.25
+"""Times its share of the rows that this must be."""
 _KINDS = frozenset({Kind.SKEW, Kind.PREDICTION_DRIFT, Kind.MISSING_VALUES})
 
 
@@ -28,6 +33,7 @@ def located(found: WindowFindings, current: Rows, reference: Rows, calendar: Cal
         calendar: the baseline's; its blocks of time are taken to differ by themselves.
     """
     block = None if calendar is None else timedelta(microseconds=calendar.length)
+    moved = {finding.feature for finding in found.findings if finding.flagged and finding.feature is not None}
     broken = {finding.feature for finding in found.findings if finding.kind is Kind.DATA_BREAK}
     searched: set[str] = set()
     findings: list[Finding] = []
@@ -40,7 +46,8 @@ def located(found: WindowFindings, current: Rows, reference: Rows, calendar: Cal
             findings.append(finding)
             continue
         searched.add(name)
-        where = _where(name, current, reference, block)
+        sides = [_explaining(rows, moved - {name}) for rows in (current, reference)]
+        where = _where(name, sides[0], sides[1], block)
         findings.append(replace(finding, explanation=f"{finding.explanation}; {where}") if where else finding)
     return replace(found, findings=findings)
 
@@ -51,13 +58,18 @@ def _about_rows(finding: Finding) -> bool:
 
 def _where(feature: str, current: Rows, reference: Rows, block: timedelta | None) -> str | None:
     try:
-        slices = search_change(_explaining(current), _explaining(reference), feature, Search(block=block))
+        slices = search_change(current, reference, feature, Search(block=block))
     except InputError:  # a derived column, or one of another type on each side
         return None
-    return slices[0].explanation if slices else None
+    return slices[0].explanation if slices and _concentrated(slices[0]) else None
 
 
-def _explaining(rows: Rows) -> Rows:
-    """Return the rows without logged attributions, which explain a change only by itself."""
-    names = [name for name in rows.features.column_names if not is_attribution(name)]
+def _concentrated(found: FoundSlice) -> bool:
+    share = found.change_share
+    return share is not None and share >= max(_CONCENTRATED, _MORE_THAN_ITS_ROWS * found.row_share)
+
+
+def _explaining(rows: Rows, moved: Collection[str]) -> Rows:
+    """Return the rows without columns that moved too, and without attributions: they explain a change only by itself."""
+    names = [name for name in rows.features.column_names if name not in moved and not is_attribution(name)]
     return replace(rows, features=rows.features.select(names))

@@ -100,7 +100,11 @@ def search_change(current: Rows, reference: Rows, feature: str, search: Search =
     def scores(found: Candidate) -> Floats:
         return found.direction[measured.codes]
 
-    return _found(data, cells, columns, search, scores, lambda found, contrast: _said_change(feature, found, contrast))
+    def said(found: Candidate, contrast: Contrast, inside: Mask) -> tuple[float | None, str]:
+        share = None if _share(contrast) is None else _part_of_change(data, measured, inside)
+        return _said_change(feature, found, contrast, share)
+
+    return _found(data, cells, columns, search, scores, said)
 
 
 def search_loss(
@@ -129,7 +133,7 @@ def search_loss(
     cells = Cells(codes, size, data.current, data.rows, means)
     columns = list(_conditions([rows.features for rows, _ in both], search, set()))
 
-    def said(found: Candidate, contrast: Contrast) -> tuple[float | None, str]:
+    def said(found: Candidate, contrast: Contrast, _: Mask) -> tuple[float | None, str]:
         return _said_loss(found, contrast, rose=reference is not None)
 
     return _found(data, cells, columns, search, lambda _: values, said)
@@ -171,7 +175,7 @@ def _found(
     columns: Sequence[Levels],
     search: Search,
     scores: Callable[[Candidate], Floats],
-    said: Callable[[Candidate, Contrast], tuple[float | None, str]],
+    said: Callable[[Candidate, Contrast, Mask], tuple[float | None, str]],
 ) -> list[FoundSlice]:
     by_name = {levels.column: levels for levels in columns}
     rest = np.ones(len(data.current), bool)
@@ -189,7 +193,7 @@ def _found(
             break
         # The test leaves earlier slices out; people want to know of how much of the window this is.
         whole = contrast_of(_sample(data, scores(best), ~data.explored), (inside & rest)[~data.explored])
-        share, sentence = said(best, whole)
+        share, sentence = said(best, whole, inside & rest)
         found.append(FoundSlice(best.predicates, whole.share, share, contrast.effect, contrast.p_value, sentence))
         rest &= ~inside
     return found
@@ -242,9 +246,30 @@ def _coin(ids: np.typing.NDArray[np.uint64]) -> Mask:
     return coin
 
 
-def _said_change(feature: str, found: Candidate, contrast: Contrast) -> tuple[float | None, str]:
+def _part_of_change(data: _Data, measured: Levels, inside: Mask) -> float:
+    """Return the part of the overall change of the distribution that a slice's own change makes up, between 0 and 1.
+
+    The change of the shares of all levels is a sum over slices of what each changed by, times its share of the window's rows
+    (and of what their sizes changed by). Its part is its projection onto the whole, on the rows that the search has not seen.
+    """
+    unseen = ~data.explored
+    whole = _shares(data, measured, unseen & data.current) - _shares(data, measured, unseen & ~data.current)
+    own = _shares(data, measured, unseen & inside & data.current) - _shares(
+        data, measured, unseen & inside & ~data.current
+    )
+    now = data.weights * (unseen & data.current)
+    part = float(now[inside].sum() / now.sum()) * float(own @ whole) / max(float(whole @ whole), 1e-300)
+    return min(1.0, max(0.0, part))
+
+
+def _shares(data: _Data, measured: Levels, kept: Mask) -> Floats:
+    sums = np.bincount(measured.codes[kept], data.weights[kept], measured.size)
+    shares: Floats = sums / max(float(sums.sum()), 1e-300)
+    return shares
+
+
+def _said_change(feature: str, found: Candidate, contrast: Contrast, share: float | None) -> tuple[float | None, str]:
     where = " and ".join(p.said for p in found.predicates)
-    share = _share(contrast)
     if share is None:
         return None, f"{feature} changed in {where} ({_whole(contrast.share)} of the rows) otherwise than elsewhere"
     return share, f"{_whole(share)} of the change in {feature} is in {where} ({_whole(contrast.share)} of the rows)"
