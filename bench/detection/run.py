@@ -139,7 +139,7 @@ def main() -> int:
     ours = results.get(driftline.NAME, [])
     if options.by_data:
         show_data(driftline.NAME, ours)
-    show_promises(ours)
+    show_promises(ours, joint=bool(options.set.get("joint")))
     if options.misses:
         show_misses(ours)
     return 0

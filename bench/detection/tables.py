@@ -41,9 +41,9 @@ def show_data(name: str, judged: Sequence[Judged]) -> None:
             _line(f"{group:<11} {kind}", rates, width=34)
 
 
-def show_promises(judged: Sequence[Judged]) -> None:
+def show_promises(judged: Sequence[Judged], *, joint: bool) -> None:
     """Print Driftline's targets."""
-    found = promises(judged)
+    found = promises(judged, joint=joint)
     if not found:
         return
     print(f"\n{'target':<44} {'measured':>9} {'promised':>10}")

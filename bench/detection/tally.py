@@ -138,16 +138,16 @@ class Promise:
         return self.value <= self.limit if self.at_most else self.value >= self.limit
 
 
-def promises(judged: Sequence[Judged]) -> list[Promise]:
-    """Compare what was measured with what is promised; of what was not measured nothing is said."""
+def promises(judged: Sequence[Judged], *, joint: bool) -> list[Promise]:
+    """Compare what was measured with what is promised; of what was not measured, or not asked for (`joint`), nothing is said."""
     groups: dict[str, list[Judged]] = defaultdict(list)
     for each in judged:
         groups[each.group].append(each)
-    found = [promise for group, here in groups.items() for promise in _promises(group, here)]
+    found = [promise for group, here in groups.items() for promise in _promises(group, here, joint=joint)]
     return [promise for promise in found if not math.isnan(promise.value)]
 
 
-def _promises(group: str, judged: list[Judged]) -> Iterable[Promise]:
+def _promises(group: str, judged: list[Judged], *, joint: bool) -> Iterable[Promise]:
     alarms = rate(judged, NULL)
     yield Promise(group, "false alarms per null window", alarms.value, FALSE_ALARMS, at_most=True)
     yield Promise(group, "their Wilson upper bound", alarms.upper, FALSE_ALARMS_BOUND, at_most=True)
@@ -155,7 +155,7 @@ def _promises(group: str, judged: list[Judged]) -> Iterable[Promise]:
         yield Promise(group, f"alarms per {kind} window", rate(judged, kind).value, NATURAL_ALARMS, at_most=True)
     if not group.startswith("300 ") and alarms.of:
         yield Promise(group, "detection of a changed marginal", marginal_detection(judged), DETECTION, at_most=False)
-    if group.startswith("1,000 "):
+    if joint and group.startswith("1,000 "):
         found = rate(judged, CORRELATION).value
         yield Promise(group, "detection of correlation only", found, CORRELATION_DETECTION, at_most=False)
     yield Promise(group, "precision of flagged features", precision(judged).value, PRECISION, at_most=False)
