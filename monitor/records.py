@@ -122,6 +122,11 @@ class Window:
         start = to_micros(moment) // step * step
         return cls(from_micros(start), from_micros(start + step))
 
+    @property
+    def length(self) -> timedelta:
+        """Return how long it is."""
+        return self.end - self.start
+
     def __str__(self) -> str:
         """Return the interval as people write it."""
         return f"[{rfc3339(self.start)}, {rfc3339(self.end)})"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from monitor.clock import to_micros
 from monitor.compare.gradual.accumulation import Accumulation
 from monitor.compare.gradual.findings import ACCUMULATED
@@ -12,15 +14,18 @@ from monitor.records import WindowKey
 from monitor.store.ledger import Ledger
 from monitor.store.marks import MarkSort
 
+_DAY = timedelta(days=1)
+
 
 def accumulated(
     ledger: Ledger, key: WindowKey, revision: int, profile: Profile, baseline: Baseline, settings: DetectionSettings
 ) -> Accumulation | None:
     """Return what the windows so far and this one add up to, to be recorded with its judgement; None where nothing is to be.
 
-    The first revision of a window counts: later rows are few, and a day that is over is not put together again.
+    A revision takes the place of what the window said before; only of windows shorter than a day the first counts, since a day
+    that is over is not put together again.
     """
-    if not settings.gradual or not profile.rows or revision > 1:
+    if not settings.gradual or not profile.rows or (revision > 1 and key.window.length < _DAY):
         return None
     number = baseline.number or 0
     document = ledger.verdicts.accumulation(key, number)
