@@ -42,7 +42,7 @@ def _distances(case: Case, reference: Reference, found: Sequence[Measurement]) -
         for (feature, side, measure), limit in case.limits.items()
         if side == reference.schema_side
     }
-    return distance_findings(found, limits, reference=reference.name, kinds=case.kinds(reference))
+    return distance_findings(found, limits, reference=reference.name, kinds=case.kinds(reference.kind))
 
 
 def _predictions(case: Case) -> dict[str, FeatureType]:

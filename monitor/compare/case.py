@@ -62,6 +62,11 @@ class Reference:
         return self.name == TRAINING
 
     @property
+    def kind(self) -> Kind:
+        """What a finding about a feature is against it."""
+        return Kind.SKEW if self.is_training else Kind.DRIFT
+
+    @property
     def schema_side(self) -> str | None:
         """What a schema calls comparisons with it, where it has a word for them."""
         return {TRAINING: "skew", PREVIOUS: "drift"}.get(self.name)
@@ -82,10 +87,12 @@ class Case:
     settings: DetectionSettings
     share: float = 1.0
 
-    def kinds(self, reference: Reference) -> dict[str, Kind]:
-        """Return the features to compare, and what a finding about each is; never the label or what settings ignore."""
+    def kinds(self, otherwise: Kind) -> dict[str, Kind]:
+        """Return the features to compare, and what a finding about each is: `otherwise`, but of predictions.
+
+        The label and what the settings ignore are none of them.
+        """
         profile, baseline = self.profile, self.baseline
-        otherwise = Kind.SKEW if reference.is_training else Kind.DRIFT
         labels = {profile.label, baseline.label}
         predictions = {profile.prediction, baseline.prediction}
         names = {*baseline.features, *profile.counts, *baseline.extras.vectors} - labels

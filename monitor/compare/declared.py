@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import datetime
 
 from monitor.clock import rfc3339
 from monitor.compare.findings import Finding, Kind, Outcome
 from monitor.config.detection import SchemaChange
+from monitor.records import Window
 
 _COVERED = frozenset({Kind.DATA_BREAK, Kind.SCHEMA_ANOMALY, Kind.SKEW, Kind.DRIFT, Kind.MISSING_VALUES})
 
 
 def with_declared(
-    findings: Iterable[Finding], changes: Sequence[SchemaChange], end: datetime | None
+    findings: Iterable[Finding], changes: Sequence[SchemaChange], window: Window | None
 ) -> Iterator[Finding]:
-    """Yield the findings of a window that ends at `end`, those not flagging that a declared change explains.
+    """Yield the findings of a window, those not flagging that a declared change explains.
 
     A change covers the features that it names, all where it names none, in every window that reaches beyond its time. A baseline
     made with the new schema makes it needless.
     """
     for finding in findings:
-        declared = next((each for each in changes if _covers(each, finding, end)), None)
+        declared = next((each for each in changes if _covers(each, finding, window)), None)
         if declared is None:
             yield finding
             continue
@@ -31,6 +31,6 @@ def with_declared(
         yield replace(finding, flagged=False, reason=said, outcome=Outcome.INFORMATIVE)
 
 
-def _covers(change: SchemaChange, finding: Finding, end: datetime | None) -> bool:
+def _covers(change: SchemaChange, finding: Finding, window: Window | None) -> bool:
     named = not change.features or finding.feature in change.features
-    return finding.flagged and finding.kind in _COVERED and named and (end is None or end > change.at)
+    return finding.flagged and finding.kind in _COVERED and named and (window is None or window.end > change.at)

@@ -9,13 +9,13 @@ depend on each other and whichever of them are true; passing the whole half on w
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from types import MappingProxyType
 
 from monitor.compare.case import TRAINING
 from monitor.compare.feedback import NO_FEEDBACK, Feedback
-from monitor.compare.findings import Finding, Kind, Outcome, Verdict, WindowFindings
+from monitor.compare.findings import Finding, Kind, Outcome, Subject, Verdict, WindowFindings
 from monitor.compare.judge import judge
 from monitor.compare.pooled import Recent, no_windows, pooled
 from monitor.config.detection import DetectionSettings
@@ -30,16 +30,6 @@ OVERALL_SHARE = 0.5
 """Of the budget, where there are slices too."""
 PINNED = "pinned"
 NO_WORDS: Mapping[str, Feedback] = MappingProxyType({})
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """What findings are about, for their head."""
-
-    model: str | None = None
-    version: str | None = None
-    window: Window | None = None
-    revision: int = 1
 
 
 def judge_window(
@@ -80,10 +70,7 @@ def judge_window(
             share=share * of_the_day,
             feedback=feedback.get(slice_name(key), NO_FEEDBACK),
             beside=() if key else beside,
-            model=subject.model,
-            version=subject.version,
-            window=subject.window,
-            revision=subject.revision,
+            subject=subject,
             slice_key=dict(key),
         )
 

@@ -84,6 +84,16 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Subject:
+    """What findings are about, for their head."""
+
+    model: str | None = None
+    version: str | None = None
+    window: Window | None = None
+    revision: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class WindowFindings:
     """All findings of one window and slice, with the verdict they add up to."""
 

@@ -14,14 +14,15 @@ from monitor.compare.breaks.find import find_breaks
 from monitor.compare.case import TRAINING, Case, Reference
 from monitor.compare.declared import with_declared
 from monitor.compare.feedback import NO_FEEDBACK, Feedback, called_false_alarm, heeded
-from monitor.compare.findings import Finding, Kind, Outcome, WindowFindings, verdict_of
+from monitor.compare.findings import Finding, Kind, Outcome, Subject, WindowFindings, verdict_of
 from monitor.compare.plan import plan_of
 from monitor.compare.thresholds import threshold_findings
 from monitor.config.detection import DetectionSettings
 from monitor.errors import InvariantBroken
 from monitor.profile.baseline import Baseline
 from monitor.profile.profile import Profile
-from monitor.records import Window
+
+NOBODY = Subject()
 
 
 def judge(
@@ -33,11 +34,7 @@ def judge(
     share: float = 1.0,
     feedback: Feedback = NO_FEEDBACK,
     beside: Sequence[Finding] = (),
-    model: str | None = None,
-    version: str | None = None,
-    window: Window | None = None,
-    revision: int = 1,
-    number: int | None = None,
+    subject: Subject = NOBODY,
     slice_key: Mapping[str, str] | None = None,
 ) -> WindowFindings:
     """Compare a window with its references, and say what all comparisons add up to.
@@ -51,12 +48,8 @@ def judge(
         share: of the window's budget of false alarms, for this judgement: the overall one and those of slices share it.
         feedback: what people said of earlier findings.
         beside: findings of what is judged by other means, such as rules over the rows.
-        model: for the findings' head, as are version, window, revision and slice_key.
-        version: see model.
-        window: see model.
-        revision: see model.
-        number: the baseline's number; None takes it from the baseline.
-        slice_key: see model.
+        subject: what the findings are about, for their head.
+        slice_key: the same.
 
     Raises:
         InvariantBroken: a profile was made on another baseline, so that its cells mean something else.
@@ -64,7 +57,7 @@ def judge(
     if any(each.baseline != baseline.fingerprint for each in (profile, *earlier.values())):
         raise InvariantBroken("a profile was made on another baseline than the one it is judged by")
     case = Case(profile, baseline, list(_references(baseline, earlier, settings)), settings, share)
-    found = with_declared(_findings(case, feedback), settings.schema_changes, None if window is None else window.end)
+    found = with_declared(_findings(case, feedback), settings.schema_changes, subject.window)
     findings = _ordered([*found, *beside], case) if profile.rows else [_nothing()]
     return WindowFindings(
         verdict=verdict_of(findings),
@@ -72,12 +65,12 @@ def judge(
         rows_seen=profile.rows_seen,
         rows=profile.rows,
         n_effective=profile.n_effective,
-        model=model,
-        version=version,
+        model=subject.model,
+        version=subject.version,
         slice=dict(slice_key or {}),
-        baseline=number if number is not None else baseline.number,
-        window=window,
-        revision=revision,
+        baseline=baseline.number,
+        window=subject.window,
+        revision=subject.revision,
     )
 
 

@@ -67,7 +67,7 @@ def plan_of(case: Case) -> Plan:
 
 
 def _pairs(case: Case, reference: Reference) -> Iterator[Pair]:
-    kinds = case.kinds(reference)
+    kinds = case.kinds(reference.kind)
     decided = {(feature, side) for feature, side, _ in case.limits}
     for name in sorted(case.profile.counts.keys() & reference.counts.keys() & kinds.keys()):
         pair = _pair(case, reference, name, kinds[name])
@@ -102,7 +102,7 @@ def _groups(case: Case, reference: Reference) -> Iterator[Group]:
 
 
 def _vectors(case: Case, reference: Reference) -> Iterator[Group]:
-    kinds = case.kinds(reference)
+    kinds = case.kinds(reference.kind)
     known, current = case.baseline.extras.vectors, case.profile.extras.vectors
     earlier = None if reference.extras is None else reference.extras.vectors
     for name in sorted(known.keys() & current.keys() & kinds.keys()):

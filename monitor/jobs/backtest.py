@@ -16,9 +16,9 @@ import pyarrow as pa
 
 from collectors.files import Tables, open_tables
 from monitor.clock import EPOCH, from_micros, to_micros
-from monitor.compare.family import Subject, judge_window
+from monitor.compare.family import judge_window
 from monitor.compare.feedback import NO_FEEDBACK
-from monitor.compare.findings import Finding, WindowFindings
+from monitor.compare.findings import Finding, Subject, WindowFindings
 from monitor.compare.gradual.accumulation import Accumulation
 from monitor.config.detection import DetectionSettings
 from monitor.errors import ConfigError, InputError

@@ -16,8 +16,8 @@ import pyarrow as pa
 
 from collectors.files import open_tables, read_table
 from monitor.compare.case import Case, Reference
-from monitor.compare.family import Subject, judge_window, overall_share, window_verdict
-from monitor.compare.findings import Verdict, WindowFindings
+from monitor.compare.family import judge_window, overall_share, window_verdict
+from monitor.compare.findings import Subject, Verdict, WindowFindings
 from monitor.compare.located import located
 from monitor.compare.plan import Plan, plan_of
 from monitor.config.detection import DetectionSettings

@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from monitor.compare.family import Subject, judge_window
+from monitor.compare.family import judge_window
 from monitor.compare.feedback import NO_FEEDBACK
-from monitor.compare.findings import Finding, Kind, Outcome, Verdict, WindowFindings
+from monitor.compare.findings import Finding, Kind, Outcome, Subject, Verdict, WindowFindings
 from monitor.config.loading import configuration_hash
 from monitor.config.settings import FloorSettings, ModelSettings
 from monitor.cuts import SpanStorage

@@ -39,16 +39,6 @@ def notable_values(column: Column, bins: Bins, weights: Floats | None) -> tuple[
     return tuple(sorted(named, key=lambda pair: (-pair[1], pair[0])))
 
 
-def reference_of(
-    column: Column,
-    weights: Floats | None,
-    clusters: Indices | None,
-    blocks: BlockNumbers | None,
-) -> FeatureReference:
-    """Lay out the cells of a baseline's column and count it."""
-    return Layout.of(column, weights, blocks).reference(clusters)
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Layout:
     """A baseline's column with the cells laid out on all of its rows, to be counted as a whole or in parts.

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from monitor.clock import to_micros
-from monitor.compare.case import Case, Reference
+from monitor.compare.case import Case
 from monitor.compare.feedback import Feedback, called_false_alarm
-from monitor.compare.findings import Finding
+from monitor.compare.findings import Finding, Kind
 from monitor.compare.gradual.findings import Budget, accumulated_findings, count_tracks
 from monitor.compare.gradual.state import State, accept, advance, begin, residual_of
 from monitor.config.detection import DetectionSettings
@@ -100,7 +100,7 @@ class Accumulation:
         """Return what all windows up to the last, whose profile is given, add up to; nothing before a day is over."""
         if not self.states or self.ended is None:
             return []
-        kinds = Case(profile, self.baseline, (), self.settings).kinds(Reference.earlier("", profile))
+        kinds = Case(profile, self.baseline, (), self.settings).kinds(Kind.DRIFT)
         rate = _PART_OF_BUDGET * self.settings.false_alarm_rate
         budget = Budget(rate, count_tracks(self.states.values()), self.settings.min_effect)
         place = self.ended

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 
 from monitor.compare.declared import with_declared
-from monitor.compare.family import Subject, judge_window
-from monitor.compare.findings import Finding, Kind, Outcome, Verdict, WindowFindings
+from monitor.compare.family import judge_window
+from monitor.compare.findings import Finding, Kind, Outcome, Subject, Verdict, WindowFindings
 from monitor.compare.judge import judge
 from monitor.config.detection import DetectionSettings, SchemaChange
 from monitor.profile.baseline import Baseline
@@ -47,7 +47,7 @@ def change(*features: str, note: str = NOTE, at: datetime = NOON) -> SchemaChang
 
 
 def declared(found: Finding, *changes: SchemaChange, end: datetime | None = NOON + HOUR) -> Finding:
-    (after,) = with_declared([found], changes, end)
+    (after,) = with_declared([found], changes, None if end is None else Window(end - HOUR, end))
     return after
 
 
@@ -118,7 +118,9 @@ def baseline() -> Baseline:
 def judged(profile: Profile, baseline: Baseline, *changes: SchemaChange, before_noon: int = 0) -> WindowFindings:
     window = Window(NOON - before_noon * HOUR, NOON - before_noon * HOUR + HOUR)
     settings = DetectionSettings(schema_changes=list(changes))
-    return judge(profile, baseline, {"previous": count_rows(rows(2), baseline)}, settings, window=window)
+    return judge(
+        profile, baseline, {"previous": count_rows(rows(2), baseline)}, settings, subject=Subject(window=window)
+    )
 
 
 def test_a_window_in_which_only_declared_features_moved_is_ok(baseline: Baseline) -> None:

@@ -12,7 +12,7 @@ from monitor.compare.findings import Finding, Kind, Outcome
 from monitor.profile.columns import Column
 from monitor.profile.joint.counts import PairCounts, count_pairs
 from monitor.profile.joint.reference import PairReference, pair_reference
-from monitor.profile.layout import reference_of
+from monitor.profile.layout import Layout
 
 Numbers = npt.NDArray[np.float64]
 LEVEL = 1e-5
@@ -34,7 +34,7 @@ def _read(rows: Mapping[str, Numbers]) -> dict[str, Column]:
 
 
 _BASE = _read(_rows(20_000, seed=0))
-FEATURES = {name: reference_of(column, None, None, None) for name, column in _BASE.items()}
+FEATURES = {name: Layout.of(column, None, None).reference(None) for name, column in _BASE.items()}
 KNOWN = pair_reference(_BASE, FEATURES, None, None, None)
 
 

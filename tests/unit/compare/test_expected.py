@@ -24,7 +24,7 @@ from monitor.profile.columns import Column
 from monitor.profile.counts import Indices
 from monitor.profile.document import Floats
 from monitor.profile.features import FeatureCounts, FeatureReference
-from monitor.profile.layout import count_feature, reference_of
+from monitor.profile.layout import Layout, count_feature
 from monitor.profile.profile import count_rows
 from monitor.records import Rows
 from tests.slicing import HOUR, baseline_of
@@ -65,7 +65,7 @@ class Known:
         assert calendar.cycle is Cycle.HOUR
         weights = random.uniform(0.5, 3.0, len(times)) if weighted else None
         column = cls.column(times // HOUR % 24, random, words=words)
-        return cls(reference_of(column, weights, None, blocks), calendar, weighted)
+        return cls(Layout.of(column, weights, blocks).reference(None), calendar, weighted)
 
     @staticmethod
     def column(hours: Indices, random: np.random.Generator, *, words: bool = False) -> Column:
@@ -194,7 +194,7 @@ def test_a_feature_that_is_always_missing_has_presence_alone() -> None:
     assert found is not None
     calendar, blocks = found
     nothing = Column.of(pa.chunked_array([pa.array([None] * 2_000, pa.float64())]))
-    reference = reference_of(nothing, None, None, blocks)
+    reference = Layout.of(nothing, None, blocks).reference(None)
     expected = expected_of(reference.counts, reference, calendar, (at(3), None), (1.0, 240.0), training=True)
     assert expected.values is None
     assert expected.location is None

@@ -6,7 +6,7 @@ import pytest
 
 from monitor.compare.explain import explain_missing, explain_novel, explain_values, number, percent, text
 from monitor.profile.columns import Column
-from monitor.profile.layout import count_feature, notable_values, reference_of
+from monitor.profile.layout import Layout, count_feature, notable_values
 from monitor.profile.moments import Moments
 
 
@@ -16,7 +16,7 @@ def _column(values: list[str] | list[float] | np.ndarray[tuple[int], np.dtype[np
 
 def test_categories_say_which_value_moved_from_what_share_to_what() -> None:
     before, now = _column(["UA"] * 176 + ["AA"] * 824), _column(["UA"] * 210 + ["AA"] * 780 + ["new"] * 10)
-    known = reference_of(before, None, None, None)
+    known = Layout.of(before, None, None).reference(None)
     counts = count_feature(now, known.bins, None, None)
     notable = notable_values(now, known.bins, None)
     said = explain_values("carrier", known.bins, counts, known.counts, (None, None), (notable, ()))
@@ -27,7 +27,7 @@ def test_categories_say_which_value_moved_from_what_share_to_what() -> None:
 def test_numbers_say_how_moments_and_the_most_moved_cell_changed() -> None:
     before = _column(np.repeat(np.arange(10.0), 100))
     now = _column(np.concatenate([np.zeros(500), np.full(500, 9.0)]))
-    known = reference_of(before, None, None, None)
+    known = Layout.of(before, None, None).reference(None)
     counts = count_feature(now, known.bins, None, None)
     moments = (Moments(4.5, 4.5, 0.0, 9.0, 0.0, 9.0, 0.5), Moments(4.5, 4.5, 1.0, 8.0, 0.0, 9.0, 0.1))
     assert explain_values("hour", known.bins, counts, known.counts, moments, ((), ())) == (
@@ -37,7 +37,7 @@ def test_numbers_say_how_moments_and_the_most_moved_cell_changed() -> None:
 
 
 def test_numbers_below_and_above_the_training_range() -> None:
-    known = reference_of(_column(np.arange(11.0)), None, None, None)
+    known = Layout.of(_column(np.arange(11.0)), None, None).reference(None)
     counts = count_feature(_column([-5.0, 3.0, 12.0, 15.0]), known.bins, None, None)
     said = explain_novel("a", known.bins, counts, None, ())
     assert said == "a: 50.0% above the training maximum 10 and 25.0% below the training minimum 0"

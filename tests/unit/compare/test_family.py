@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from monitor.compare.calibrated import corrected_level
-from monitor.compare.family import Subject, judge_window, window_verdict
-from monitor.compare.findings import Kind, Outcome, Verdict, WindowFindings
+from monitor.compare.family import judge_window, window_verdict
+from monitor.compare.findings import Kind, Outcome, Subject, Verdict, WindowFindings
 from monitor.compare.judge import judge
 from monitor.config.detection import DetectionSettings
 from monitor.profile.baseline import Baseline
@@ -47,7 +47,7 @@ def test_all_rows_come_first_and_heads_say_whose_findings_these_are(baseline: Ba
 def test_without_slices_a_window_is_judged_as_ever(baseline: Baseline) -> None:
     current = window_of(rows(3000, 2), baseline)
     (found,) = judge_window(replace(current, slices={}), baseline, {}, SETTINGS, SUBJECT)
-    alone = judge(current.overall, baseline, {}, SETTINGS, model="m", version="3", window=SUBJECT.window, revision=2)
+    alone = judge(current.overall, baseline, {}, SETTINGS, subject=SUBJECT)
     assert found.to_json() == alone.to_json()
 
 

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pytest
 
 from monitor.compare.case import PREVIOUS, TRAINING
-from monitor.compare.family import Subject, judge_window
+from monitor.compare.family import judge_window
 from monitor.compare.feedback import FalseAlarm, Feedback, Normal
-from monitor.compare.findings import Finding, Verdict, WindowFindings
+from monitor.compare.findings import Finding, Subject, Verdict, WindowFindings
 from monitor.compare.judge import judge
 from monitor.config.detection import DetectionSettings
 from monitor.profile.attributions import attribution_summary

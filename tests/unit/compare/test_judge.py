@@ -283,7 +283,7 @@ def test_few_rows_are_no_evidence_and_the_reason_says_how_many_would_do() -> Non
 def test_a_window_without_rows_is_no_evidence() -> None:
     baseline = create_baseline(Rows(pa.table({"a": np.arange(100)})))
     empty = Rows(pa.table({"a": pa.array([], pa.int64())}), seen=7)
-    result = judge(build_profile(empty, baseline), baseline, {}, SETTINGS, number=4)
+    result = judge(build_profile(empty, baseline), replace(baseline, number=4), {}, SETTINGS)
     assert result.verdict is Verdict.INSUFFICIENT
     assert (result.rows, result.rows_seen, result.baseline) == (0, 7, 4)
     assert result.findings[0].reason

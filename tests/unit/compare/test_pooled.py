@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from monitor.compare.family import Subject, judge_window
-from monitor.compare.findings import Verdict, WindowFindings
+from monitor.compare.family import judge_window
+from monitor.compare.findings import Subject, Verdict, WindowFindings
 from monitor.config.detection import DetectionSettings
 from monitor.profile.baseline import Baseline, create_baseline
 from monitor.profile.profile import Profile, count_rows

@@ -19,7 +19,7 @@ from monitor.profile.columns import Column
 from monitor.profile.counts import Counts, Indices
 from monitor.profile.document import Floats
 from monitor.profile.features import FeatureCounts
-from monitor.profile.layout import count_feature, reference_of
+from monitor.profile.layout import Layout, count_feature
 from monitor.profile.moments import moments_of
 from monitor.profile.profile import Profile, build_profile
 from monitor.records import Misfits, Rows
@@ -149,7 +149,7 @@ def test_infinities_are_counted_outside_of_the_range_and_nan_as_missing() -> Non
 def test_each_value_of_a_list_counts_and_its_row_is_the_cluster() -> None:
     lists = pa.chunked_array([pa.array([[1.0] * 10, [2.0] * 10, [], None] * 50)])
     column = Column.of(lists)
-    reference = reference_of(column, None, None, None)
+    reference = Layout.of(column, None, None).reference(None)
     assert reference.counts.values.total == 1_000.0
     assert reference.counts.presence.sums.tolist() == [100.0, 100.0]
     assert reference.counts.values.effective == pytest.approx(100.0, rel=0.02)
@@ -157,7 +157,7 @@ def test_each_value_of_a_list_counts_and_its_row_is_the_cluster() -> None:
 
 def test_a_category_seen_once_is_expected_to_be_unseen() -> None:
     column = Column.of(pa.chunked_array([pa.array(["a"] * 90 + [f"id{i}" for i in range(10)])]))
-    reference = reference_of(column, None, None, None)
+    reference = Layout.of(column, None, None).reference(None)
     assert reference.counts.values.sums[-1] == 10.0
     assert (reference.novel, reference.novel_pairs) == (10.0, 0.0)
     # Rows of the baseline itself have no unseen values, so they meet the counts with every value in its own cell.
@@ -171,11 +171,11 @@ def test_blocks_of_time_tell_what_only_one_of_them_holds() -> None:
     assert found is not None
     blocks = found[1]
     texts = [f"day {i // 10}" if i % 10 == 0 else "any" for i in range(60)]
-    kept = reference_of(Column.of(pa.chunked_array([pa.array(texts)])), None, None, blocks).blocks
+    kept = Layout.of(Column.of(pa.chunked_array([pa.array(texts)])), None, blocks).reference(None).blocks
     assert kept is not None
     assert kept.novel.tolist() == [1.0] * 6
     numbers = np.concatenate([np.arange(50) % 10.0, np.full(10, 99.0)])
-    outside = reference_of(Column.of(pa.chunked_array([pa.array(numbers)])), None, None, blocks).blocks
+    outside = Layout.of(Column.of(pa.chunked_array([pa.array(numbers)])), None, blocks).reference(None).blocks
     assert outside is not None
     assert outside.novel.tolist() == [0.0] * 5 + [10.0]
     assert outside.values.sum() == 60.0
@@ -192,7 +192,7 @@ def test_cutting_rows_into_batches_never_changes_the_counts(
     # Requests of three rows; batches are cut between requests.
     clusters = np.repeat(np.arange(40), 3) if clustered else None
     for name in table.column_names:
-        bins = reference_of(Column.of(table[name]), None, None, None).bins
+        bins = Layout.of(Column.of(table[name]), None, None).reference(None).bins
 
         def count(start: int, end: int, name: str = name, bins: object = bins) -> FeatureCounts:
             return count_feature(

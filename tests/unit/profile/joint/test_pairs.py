@@ -15,7 +15,7 @@ from monitor.profile.joint import layout as layouts
 from monitor.profile.joint.counts import FIXED, RANKED, PairCounts, count_pairs
 from monitor.profile.joint.layout import LEFT_OUT, PairLayout, groups_of
 from monitor.profile.joint.reference import PairReference, pair_reference
-from monitor.profile.layout import reference_of
+from monitor.profile.layout import Layout
 
 ROWS = 4_000
 HOUR = timedelta(hours=1) // timedelta(microseconds=1)
@@ -44,7 +44,7 @@ def _made(
     columns: dict[str, pa.ChunkedArray], weights: npt.NDArray[np.float64] | None = None
 ) -> tuple[dict[str, FeatureReference], PairReference]:
     read = _read(columns)
-    features = {name: reference_of(column, weights, None, None) for name, column in read.items()}
+    features = {name: Layout.of(column, weights, None).reference(None) for name, column in read.items()}
     return features, pair_reference(read, features, weights, None, None)
 
 
@@ -177,7 +177,7 @@ def test_the_variation_between_blocks_is_what_chance_does_not_explain(swing: flo
     )
     laid = calendar_of(times, HOUR, None)
     assert laid is not None
-    features = {name: reference_of(column, None, None, laid[1]) for name, column in columns.items()}
+    features = {name: Layout.of(column, None, laid[1]).reference(None) for name, column in columns.items()}
     made = pair_reference(columns, features, None, None, laid[1])
     mean, _, _, blocks = made.variation[0].tolist()
     assert least <= mean <= most
