@@ -162,8 +162,9 @@ def _attributions(case: Case, reference: Reference) -> Iterator[Group]:
 
     def at(level: float, moved: Collection[str]) -> Iterator[Finding]:
         del moved  # what the model goes by is news whether or not the feature moved
-        return attribution_findings(
+        found = attribution_findings(
             current, other, level=level, min_effect=_MIN_ATTRIBUTION, reference_name=reference.name
         )
+        return (each for each in found if each.feature is None or not case.override(each.feature).ignore)
 
     yield Group(at, len({*current.names, *other.names}), reference.name)

@@ -229,6 +229,8 @@ def test_a_false_alarm_about_attributions_is_heeded() -> None:
     later = count_rows(attributed(3, 2.0), baseline)
     assert judge(later, baseline, {}, SETTINGS).verdict is Verdict.FLAGGED
     assert judge(later, baseline, {}, SETTINGS, feedback=alarms(found)).verdict is Verdict.OK
+    ignoring = DetectionSettings.model_validate({"features": {name: {"ignore": True} for name in ("x", "y")}})
+    assert judge(later, baseline, {}, ignoring).verdict is Verdict.OK, "nothing is said of what the settings ignore"
 
 
 def test_feedback_on_a_slice_counts_for_that_slice_alone() -> None:
