@@ -126,6 +126,9 @@ class TopicGroup(ABC):
                 self._ends = self._ask_ends()
             except Reset:
                 self._restart()
+            if not self._cursors:
+                # A member that holds nothing, perhaps while the group forms, asks for no offsets: is Kafka there at all?
+                self._describe()
             self._check_ends_at = now + _END_CHECK_SECONDS
         cursors = list(self._cursors.values())
         return {
