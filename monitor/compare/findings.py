@@ -35,6 +35,9 @@ class Kind(StrEnum):
     JOINT_DRIFT = "joint_drift"
     ATTRIBUTION_DRIFT = "attribution_drift"
     CUSTOM_VALIDATION = "custom_validation"
+    OUTPUT_HEALTH = "output_health"
+    QUALITY = "quality"
+    ESTIMATED_QUALITY = "estimated_quality"
 
 
 class Outcome(StrEnum):

@@ -16,6 +16,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from monitor.config.detection import DetectionSettings
+from monitor.config.evaluation import EvaluationSettings
 from monitor.config.settings import ModelSettings, Settings
 from monitor.config.strict import Strict
 from monitor.errors import ConfigError
@@ -178,6 +179,7 @@ def _anchored(settings: Settings, folder: Path) -> Settings:
                 if stream is not None and stream.files is not None
             }
             | {"detection": _anchored_detection(model.detection, folder)}
+            | ({} if model.evaluation is None else {"evaluation": _anchored_evaluation(model.evaluation, folder)})
         )
         for name, model in settings.models.items()
     }
@@ -197,6 +199,10 @@ def _anchored(settings: Settings, folder: Path) -> Settings:
 def _anchored_detection(settings: DetectionSettings, folder: Path) -> DetectionSettings:
     file = settings.custom_validations
     return settings if file is None else settings.model_copy(update={"custom_validations": _local(file, folder)})
+
+
+def _anchored_evaluation(settings: EvaluationSettings, folder: Path) -> EvaluationSettings:
+    return settings.model_copy(update={"eval_config": _local(settings.eval_config, folder)})
 
 
 def _local(uri: str, folder: Path) -> str:

@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from monitor.config.detection import DetectionSettings
 from monitor.config.durations import Duration
+from monitor.config.evaluation import EvaluationSettings
 from monitor.config.strict import Strict
 
 _ADDRESS = r"^.+:\d{1,5}$"
@@ -256,6 +257,7 @@ class ModelSettings(Strict):
         "They are laid down with a baseline: after a change, make a new one.",
     )
     detection: DetectionSettings = DetectionSettings()
+    evaluation: EvaluationSettings | None = None
 
     @model_validator(mode="after")
     def _different_slices(self) -> ModelSettings:

@@ -1,7 +1,7 @@
 """Keras' metrics that TFMA runs through Keras itself, in float32 and batch by batch; changes with Keras' formulas.
 
 Sources: `tf_keras/metrics` and `tf_keras/backend.py`. Keras adds in float32; here it is float64, so that the numbers agree to
-about 1e-6 of their size.
+about 1e-6 of their size. Values near 0 and 1 are clipped in float32, as there: 1 - 1e-7 is 0.99999988.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from monitor.evaluate.engine.means import absolute, percentage, squared
 from monitor.evaluate.engine.statistic import Entries
 from monitor.evaluate.examples import Examples, Floats, Places
 
-_EPSILON = 1e-7
+_EPSILON = np.float32(1e-7)
 """`tf_keras.backend.epsilon()`: probabilities are kept this far from 0 and 1."""
 
 Config = Mapping[str, Any]
@@ -42,8 +42,8 @@ def _binary_crossentropy(labels: Floats, predictions: Floats, config: Config) ->
     if config.get("from_logits"):
         each = np.maximum(predictions, 0) - predictions * labels + np.log1p(np.exp(-np.abs(predictions)))
     else:
-        shares = np.clip(predictions, _EPSILON, 1.0 - _EPSILON)
-        each = -labels * np.log(shares + _EPSILON) - (1 - labels) * np.log(1 - shares + _EPSILON)
+        shares = _clipped(predictions)
+        each = -labels * np.log(shares + _EPSILON) - (1 - labels) * np.log(np.float32(1.0) - shares + _EPSILON)
     return np.asarray(each.mean(axis=1), dtype=np.float64)
 
 
@@ -51,8 +51,11 @@ def _log_shares(predictions: Floats, config: Config) -> Floats:
     if config.get("from_logits"):
         moved = predictions - predictions.max(axis=1, keepdims=True)
         return np.asarray(moved - np.log(np.exp(moved).sum(axis=1, keepdims=True)), dtype=np.float64)
-    shares = predictions / predictions.sum(axis=1, keepdims=True)
-    return np.asarray(np.log(np.clip(shares, _EPSILON, 1.0 - _EPSILON)), dtype=np.float64)
+    return np.asarray(np.log(_clipped(predictions / predictions.sum(axis=1, keepdims=True))), dtype=np.float64)
+
+
+def _clipped(shares: Floats) -> Any:
+    return np.clip(shares.astype(np.float32), _EPSILON, np.float32(1.0) - _EPSILON)
 
 
 def _categorical_crossentropy(labels: Floats, predictions: Floats, config: Config) -> Floats:
@@ -64,7 +67,7 @@ def _categorical_crossentropy(labels: Floats, predictions: Floats, config: Confi
 def _sparse_categorical_crossentropy(labels: Floats, predictions: Floats, config: Config) -> Floats:
     if not config.get("from_logits"):
         # Keras clips first, and lets the softmax of the logarithms bring the sum to 1.
-        predictions = np.clip(predictions, _EPSILON, 1.0 - _EPSILON)
+        predictions = _clipped(predictions).astype(np.float64)
     logs = _log_shares(predictions, config)
     return np.asarray(-np.take_along_axis(logs, _classes(labels, predictions), axis=1)[:, 0], dtype=np.float64)
 

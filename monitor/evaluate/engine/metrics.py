@@ -82,13 +82,22 @@ def derived(found: Sliced, graph: Graph, config: Any) -> Sliced:
         # TFMA divides by zero where there is nothing, and means it.
         with np.errstate(divide="ignore", invalid="ignore"):
             for computation in graph.derived:
-                mine.update(computation.result(mine))
+                mine.update(_derived(computation, mine))
     everything.update(_crossed(everything, graph.crossed, config))
     baseline = _baseline(config)
     if baseline is not None:
         for metrics in everything.values():
             metrics.update(differences(metrics, baseline))
     return everything
+
+
+def _derived(computation: Any, metrics: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    try:
+        found: Mapping[Any, Any] = computation.result(metrics)
+    except ZeroDivisionError:
+        # TFMA's whole run would fail for a metric that one slice cannot have, such as one whose scores are all equal.
+        return dict.fromkeys(computation.keys, float("nan"))
+    return found
 
 
 def differences(metrics: Mapping[Any, Any], baseline: str) -> dict[Any, Any]:
