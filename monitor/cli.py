@@ -23,7 +23,10 @@ _COMMANDS = (
     "skew",
     "attribute",
     "backtest",
+    "evaluate",
+    "versions",
     "findings",
+    "quality",
     "mark",
     "dlq",
     "audit",
@@ -52,7 +55,7 @@ class _Lazy(click.Group):
 @click.command(
     cls=_Lazy,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog="Exit codes: 0 done or nothing flagged, 2 bad input or usage, 3 flagged, 4 insufficient evidence, "
+    epilog="Exit codes: 0 done or nothing flagged, 2 bad input or usage, 3 flagged or not blessed, 4 insufficient evidence, "
     "5 a server or disk did not answer in time, 70 an internal check failed.",
 )
 @click.version_option(package_name="driftline", message="driftline %(version)s")

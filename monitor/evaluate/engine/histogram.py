@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from monitor.errors import InputError
 from monitor.evaluate.engine.inputs import Selection, flat, fractions
 from monitor.evaluate.engine.statistic import Entries
 from monitor.evaluate.examples import Examples, Floats
@@ -88,6 +89,10 @@ class Histogram:
         labels = fractions(inputs) if self.fractional else inputs.labels
         weights = inputs.weights
         place = (inputs.predictions if self.by_prediction else labels) - self.left
+        if np.isnan(place).any():
+            raise InputError(
+                f"{int(np.isnan(place).sum()):,} predictions are not a number (NaN), which this metric cannot take"
+            )
         place = place / self.width * self.buckets + 1
         # What TFMA truncates is at least 0 by then.
         cell = np.clip(place, 0, self.buckets + 1).astype(np.int64)

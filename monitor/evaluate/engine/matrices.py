@@ -36,6 +36,7 @@ class BinaryMatrices:
         inputs = flat(examples, self.selection)
         labels = fractions(inputs)
         cell = np.searchsorted(np.sort(self.thresholds), inputs.predictions, side="left")
+        cell = np.where(np.isnan(inputs.predictions), 0, cell)  # NaN is above nothing
         positive = labels * inputs.weights
         return Entries([positive, inputs.weights - positive], cell, len(self.thresholds) + 1)
 
