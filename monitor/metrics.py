@@ -13,6 +13,7 @@ class MonitorMetrics:
 
     tick_seconds: Histogram
     windows: Counter
+    evaluations: Counter
     errors: Counter
 
     @classmethod
@@ -29,6 +30,12 @@ class MonitorMetrics:
                 "driftline_monitor_windows_judged",
                 "Revisions of windows judged by this process.",
                 ["model", "verdict"],
+                registry=registry,
+            ),
+            evaluations=Counter(
+                "driftline_monitor_windows_evaluated",
+                "Evaluations of windows by their labels, recorded by this process.",
+                ["model", "stage", "verdict"],
                 registry=registry,
             ),
             errors=Counter(

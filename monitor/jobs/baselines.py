@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +15,9 @@ from monitor.config.settings import ModelSettings
 from monitor.cuts import SpanStorage
 from monitor.errors import InputError
 from monitor.jobs.checking import ReferenceFiles, baseline_of, read_reference
+from monitor.jobs.eval_configs import EvalConfigs
 from monitor.jobs.judging import read_rows
+from monitor.jobs.quality_references import baseline_evaluation
 from monitor.profile.baseline import Baseline
 from monitor.profile.schema import column_types_of
 from monitor.records import Rows
@@ -38,12 +40,13 @@ def baseline_from_files(reference: ReferenceFiles, settings: ModelSettings) -> N
     The model's privacy settings are applied to them, so that they are what a collector would have stored.
 
     Raises:
-        InputError: the files cannot be read, hold no rows, or lack a named column or one to slice by.
+        InputError: the files cannot be read, hold no rows, or lack a named column or one to slice or evaluate by.
+        ConfigError: the model's EvalConfig cannot be read or is wrong.
     """
     roles, privacy = reference.roles, Privacy(settings.privacy)
     no_features = roles.aside() | {name for name in (roles.prediction, roles.label) if name is not None}
     read = read_reference(reference, lambda table: privacy.treat_training(table, no_features))
-    baseline = baseline_of(read.rows, read.schema, settings.windows.length, settings.detection, settings.slices)
+    baseline = _baseline(read.rows, read.schema, settings)
     return NewBaseline(baseline, _provenance(read.rows, read.schema) | {"source": reference.uri, "kind": "files"})
 
 
@@ -83,13 +86,22 @@ def baseline_from_windows(
         prediction=previous.prediction if previous else None,
         label=previous.label if previous else None,
     )
-    baseline = baseline_of(rows, schema, settings.windows.length, settings.detection, settings.slices)
+    baseline = _baseline(rows, schema, settings)
     source = {
         "kind": "windows",
         "source": f"{model} version {pending.key.version}, windows {pending.key.window}",
         "spans": [span.span_id for span in pending.spans],
     }
     return NewBaseline(baseline, _provenance(rows, schema) | source)
+
+
+def _baseline(rows: Rows, schema: bytes | None, settings: ModelSettings) -> Baseline:
+    baseline = baseline_of(rows, schema, settings.windows.length, settings.detection, settings.slices)
+    if settings.evaluation is None:
+        return baseline
+    config = EvalConfigs().of(settings.evaluation, weighted=rows.weights is not None)
+    quality = baseline_evaluation(rows, baseline.block_length, config, estimate=settings.evaluation.estimate)
+    return replace(baseline, evaluation=quality)
 
 
 def _provenance(rows: Rows, schema: bytes | None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The monitor's tick: move watermarks, close windows, judge what is closed, tell what is flagged."""
+"""The monitor's tick: move watermarks, close windows, judge what is closed, evaluate what is labelled, tell what is flagged."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from datetime import datetime
 
 import structlog
 
-from monitor.clock import Clock
+from monitor.clock import Clock, rfc3339
 from monitor.config.settings import ModelSettings, Settings
 from monitor.cuts import SpanStorage
-from monitor.errors import StaleClaim, TransientError
+from monitor.errors import ConfigError, StaleClaim, TransientError
+from monitor.jobs.estimating import Estimator
+from monitor.jobs.evaluating import Evaluator, describe_evaluation
 from monitor.jobs.judging import Judge, describe
 from monitor.metrics import MonitorMetrics
 from monitor.store.housekeeping import Housekeeping
@@ -46,6 +48,9 @@ class Monitor:
     def __post_init__(self) -> None:
         """Set up what lives as long as the monitor."""
         self._judge = Judge(self.ledger, self.storage)
+        self._estimator = Estimator(self.ledger, self.storage)
+        self._evaluator = Evaluator(self.ledger, self.storage)
+        self._refused: dict[str, str] = {}
         self._housekeeping = Housekeeping(self.ledger.database, self.ledger.team, self.storage)
 
     def tick(self, name: str) -> int:
@@ -85,7 +90,9 @@ class Monitor:
         judged = self._judge_pending(name, model)
         stream = model.traffic.topic or model.traffic.files or ""
         self.ledger.windows.advance(name, stream, model.windows, lease, self.clock.now())
-        return judged + self._judge_pending(name, model)
+        judged += self._judge_pending(name, model)
+        self._measure(name, model)
+        return judged
 
     def _judge_pending(self, name: str, model: ModelSettings) -> int:
         judged = 0
@@ -101,6 +108,34 @@ class Monitor:
             if told:
                 _log.warning("window_flagged", **describe(judgement))
         return judged
+
+    def _measure(self, name: str, model: ModelSettings) -> None:
+        """Estimate the quality of judged windows, and evaluate those whose labels have come."""
+        lease = None if self.stop.is_set() else self._lease(name)
+        if lease is None:
+            return
+
+        def estimate(until: datetime | None = None) -> None:
+            for key in self._estimator.tick(name, model, lease, self.clock.now(), until):
+                _log.info("quality_estimated", model=name, version=key.version, window_start=rfc3339(key.window.start))
+
+        try:
+            for record in self._evaluator.tick(name, model, lease, self.clock.now(), estimate):
+                self.metrics.evaluations.labels(name, str(record.stage), record.verdict).inc()
+                said = describe_evaluation(record)
+                _log.info("window_evaluated", **said)
+                if said["lost"]:
+                    _log.warning("quality_lost", **said)
+                if self.stop.is_set():
+                    break
+        except ConfigError as error:
+            # The file with the EvalConfig is not part of the settings: it may be wrong at any time, and be mended.
+            if self._refused.get(name) != str(error):
+                _log.error("evaluation_refused", model=name, reason=str(error))
+            self._refused[name] = str(error)
+        else:
+            self._refused.pop(name, None)
+        estimate()
 
     def _lease(self, name: str) -> Lease | None:
         """Return the model's lease, renewed at half of its time; whether it is still ours, each transaction checks."""

@@ -50,6 +50,8 @@ class Baseline:
         slices: what is kept of the slices of the rows.
         extras: what is kept beside single columns.
         daily: its days, where blocks of time are shorter.
+        evaluation: what an EvalConfig says of the quality of the rows, where they had labels and predictions; it belongs to
+            `monitor.jobs.quality_references`.
         misfits: shares of the rows whose value of a feature did not fit its type, where there were any.
         whole: fingerprint of the baseline that this is a slice of, whose cells its counts are on; None where it is a whole.
     """
@@ -73,6 +75,7 @@ class Baseline:
     daily: Daily | None = None
     misfits: Mapping[str, float] = field(default_factory=dict)
     whole: str | None = None
+    evaluation: Mapping[str, Any] | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -106,6 +109,7 @@ class Baseline:
             "extras": self.extras.to_document(),
             "misfits": dict(self.misfits),
             "daily": None if self.daily is None else self.daily.to_document(),
+            "evaluation": None if self.evaluation is None else dict(self.evaluation),
         }
 
     @classmethod
@@ -134,6 +138,7 @@ class Baseline:
             extras=BaselineExtras.from_document(document.get("extras")),
             misfits=document.get("misfits", {}),
             daily=None if document.get("daily") is None else Daily.from_document(document["daily"]),
+            evaluation=document.get("evaluation"),
         )
 
     def of_slice(self, key: SliceKey) -> Baseline:

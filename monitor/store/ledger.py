@@ -13,9 +13,13 @@ from monitor.clock import from_micros
 from monitor.store import audit
 from monitor.store import tables as t
 from monitor.store.baseline_ledger import SqlBaselines
+from monitor.store.calibration_ledger import SqlCalibrations
 from monitor.store.cut_ledger import SqlCutLedger
 from monitor.store.database import Database, moment
 from monitor.store.dead_letter_ledger import SqlDeadLetters
+from monitor.store.estimate_ledger import SqlEstimates
+from monitor.store.evaluation_ledger import SqlEvaluations
+from monitor.store.label_ledger import SqlLabels
 from monitor.store.leases import SqlLeases
 from monitor.store.marks import SqlMarks
 from monitor.store.verdict_ledger import SqlVerdicts
@@ -35,6 +39,10 @@ class Ledger:
     leases: SqlLeases
     dead_letters: SqlDeadLetters
     marks: SqlMarks
+    labels: SqlLabels
+    evaluations: SqlEvaluations
+    calibrations: SqlCalibrations
+    estimates: SqlEstimates
 
     @classmethod
     def open(cls, url: str, team: str) -> Ledger:
@@ -50,6 +58,10 @@ class Ledger:
             SqlLeases(database, team),
             SqlDeadLetters(database, team),
             SqlMarks(database, team),
+            SqlLabels(database, team),
+            SqlEvaluations(database, team),
+            SqlCalibrations(database, team),
+            SqlEstimates(database, team),
         )
 
     def close(self) -> None:

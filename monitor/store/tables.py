@@ -133,6 +133,8 @@ spans = Table(
     Column("max_hash", String(20)),
     Column("revision", Integer),
     Index("spans_by_window", "team", "model", "version", "window_start"),
+    Index("spans_by_kind", "team", "model", "kind", "window_end", "window_start"),
+    Index("spans_by_revision", "team", "model", "kind", "revision", "window_end"),
     Index("spans_by_state", "team", "state", "lease_until"),
 )
 
@@ -226,6 +228,96 @@ accumulations = Table(
     _key("version"),
     Column("baseline", Integer, primary_key=True, autoincrement=False),
     Column("document", LargeBinary, nullable=False),
+)
+
+label_streams = Table(
+    "label_streams",
+    metadata,
+    _key("team"),
+    _key("model"),
+    _time("watermark", nullable=True),
+    _time("counted_at_mark", nullable=True),
+)
+
+label_counts = Table(
+    "label_counts",
+    metadata,
+    _key("team"),
+    _key("model"),
+    Column("window_start", BigInteger, primary_key=True, autoincrement=False),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    _time("window_end"),
+    _number("in_time"),
+    _number("early"),
+    _number("too_late"),
+    _number("unsampled"),
+    _number("unknown"),
+    _number("deleted_spans"),
+    _number("fencing_token"),
+    _time("recorded_at"),
+)
+
+label_looks = Table(
+    "label_looks",
+    metadata,
+    _key("team"),
+    _key("model"),
+    _key("version"),
+    Column("window_start", BigInteger, primary_key=True, autoincrement=False),
+    Column("number", Integer, nullable=False),
+    _number("arrived"),
+    Column("traffic_revision", Integer, nullable=False),
+    _time("watermark", nullable=True),
+    _time("looked_at"),
+)
+
+evaluations = Table(
+    "evaluations",
+    metadata,
+    _key("team"),
+    _key("model"),
+    _key("version"),
+    Column("window_start", BigInteger, primary_key=True, autoincrement=False),
+    Column("revision", Integer, primary_key=True, autoincrement=False),
+    _time("window_end"),
+    Column("stage", String(32), nullable=False),
+    Column("traffic_revision", Integer, nullable=False),
+    Column("verdict", String(32), nullable=False),
+    Column("blessing", String(32)),
+    _number("labelled"),
+    _number("rows"),
+    Column("labels_digest", String(32), nullable=False),
+    Column("configuration_hash", String(64), nullable=False),
+    _number("fencing_token"),
+    _time("recorded_at"),
+    Column("document", Text, nullable=False),
+    Index("evaluations_by_stage", "team", "model", "version", "window_start", "stage"),
+)
+
+calibrations = Table(
+    "calibrations",
+    metadata,
+    _key("team"),
+    _key("model"),
+    _key("version"),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    _number("fencing_token"),
+    _time("created_at"),
+    Column("document", LargeBinary, nullable=False),
+)
+
+estimates = Table(
+    "estimates",
+    metadata,
+    _key("team"),
+    _key("model"),
+    _key("version"),
+    Column("window_start", BigInteger, primary_key=True, autoincrement=False),
+    Column("traffic_revision", Integer, primary_key=True, autoincrement=False),
+    _time("window_end"),
+    _number("fencing_token"),
+    _time("recorded_at"),
+    Column("document", Text, nullable=False),
 )
 
 marks = Table(

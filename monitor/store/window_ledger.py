@@ -120,8 +120,7 @@ class SqlWindowLedger:
             }
             fresh = {(row.version, row.window_start, row.window_end) for row in known.values() if row.revision == 0}
             for row in connection.execute(
-                select(t.spans.c.version, t.spans.c.window_start, t.spans.c.window_end)
-                .where(
+                select(t.spans.c.version, t.spans.c.window_start, t.spans.c.window_end).where(
                     t.spans.c.team == self._team,
                     t.spans.c.model == model,
                     t.spans.c.state == "sealed",
@@ -129,7 +128,6 @@ class SqlWindowLedger:
                     t.spans.c.revision.is_(None),
                     t.spans.c.window_end <= stream.closed_until,
                 )
-                .distinct()
             ):
                 window = known.get((row.version, row.window_start))
                 if self._may_judge(window, row.window_end, stream.watermark, restate_for, now):

@@ -1,0 +1,180 @@
+"""From a closed window and its labels to a recorded evaluation: join, compute, judge, and learn for the estimates to come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import structlog
+
+from monitor.config.settings import ModelSettings
+from monitor.cuts import SpanStorage
+from monitor.errors import ConfigError, InputError, InvariantBroken
+from monitor.jobs.estimating import Learned, learned
+from monitor.jobs.eval_configs import EvalConfigs, ServedConfig
+from monitor.jobs.label_counting import LabelCounter
+from monitor.jobs.labelling import JoinedWindow, Labeller, reach_of
+from monitor.jobs.quality_documents import evaluation_document, unevaluated
+from monitor.jobs.quality_references import reference_for
+from monitor.profile.baseline import Baseline
+from monitor.records import Rows
+from monitor.store.evaluation_ledger import EvaluationRecord
+from monitor.store.leases import Lease
+from monitor.store.ledger import Ledger
+from monitor.window.label_due import Stage, worth_it
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass
+class Evaluator:
+    """Evaluates windows of all models of one ledger; remembers EvalConfigs. Not thread-safe."""
+
+    ledger: Ledger
+    storage: SpanStorage
+    configs: EvalConfigs = field(default_factory=EvalConfigs)
+
+    def __post_init__(self) -> None:
+        """Set up what it works with."""
+        self._labeller = Labeller(self.ledger, self.storage)
+        self._counter = LabelCounter(self.ledger, self.storage)
+
+    def tick(
+        self,
+        model: str,
+        settings: ModelSettings,
+        lease: Lease,
+        now: datetime,
+        before: Callable[[datetime], None] = lambda _: None,
+    ) -> Iterator[EvaluationRecord]:
+        """Move the watermark of the labels on, count what is due to be counted, and yield each evaluation once it is recorded.
+
+        `before` hears of each evaluation beforehand: the event time by which all labels were in. What is said of windows until
+        then can know nothing of these labels.
+
+        Raises:
+            StaleClaim: the lease is lost, or another monitor was first.
+            TransientError: a span file cannot be read.
+            ConfigError: the EvalConfig cannot be read or is wrong.
+        """
+        if settings.labels is not None:
+            stream = settings.labels.topic or settings.labels.files or ""
+            self.ledger.labels.advance(model, stream, settings.windows, lease, now)
+            self._counter.count(model, settings, lease, now)
+        if settings.evaluation is None:
+            return
+        due = self._labeller.due(model, settings, now)
+        if not due:
+            return
+        active = self.ledger.baselines.active(model)
+        baseline = None if active is None else Baseline.from_document(active[1])
+        for joined in self._labeller.join(model, due, settings, now):
+            before(joined.key.window.end + reach_of(settings).horizon)
+            record = self._evaluated(joined, settings, baseline, lease, now)
+            if record is not None:
+                yield record
+
+    def _evaluated(
+        self, joined: JoinedWindow, settings: ModelSettings, baseline: Baseline | None, lease: Lease, now: datetime
+    ) -> EvaluationRecord | None:
+        counts, candidate, stage = joined.labels.counts, joined.due.candidate, joined.due.stage
+        gone = stage is Stage.RESTATED and joined.deleted  # what it was made from is no longer all there
+        if gone or not worth_it(stage, candidate, counts.labelled, counts.predictions, joined.labels.digest):
+            self.ledger.evaluations.looked(joined.key, joined.look, lease)
+            return None
+        rows = self._labeller.rows(
+            joined,
+            settings,
+            {} if baseline is None else baseline.column_types,
+            None if baseline is None else baseline.prediction,
+            None if baseline is None else baseline.label,
+        )
+        if settings.evaluation is None:
+            raise InvariantBroken("a model without `evaluation` is evaluated")
+        config = self.configs.of(settings.evaluation, weighted=rows.weights is not None)
+        document, found = self._document(joined, rows, config, settings, baseline)
+        newest = candidate.newest
+        record = EvaluationRecord(
+            key=joined.key,
+            revision=1 if newest is None else newest.revision + 1,
+            stage=stage,
+            traffic_revision=joined.pending.revision,
+            verdict=document["verdict"],
+            blessing=document["blessing"],
+            labelled=counts.labelled,
+            rows=counts.predictions,
+            labels_digest=joined.labels.digest,
+            configuration_hash=config.digest,
+            document=document,
+        )
+        self.ledger.evaluations.record(record, joined.look, lease, now)
+        if found is not None and found.calibration is not None:
+            self.ledger.calibrations.add(
+                joined.key.model, joined.key.version, found.calibration.to_document(), lease, now
+            )
+        return record
+
+    def _document(
+        self,
+        joined: JoinedWindow,
+        rows: Rows,
+        config: ServedConfig,
+        settings: ModelSettings,
+        baseline: Baseline | None,
+    ) -> tuple[dict[str, Any], Learned | None]:
+        from monitor.evaluate.evaluating import evaluate
+        from monitor.evaluate.live import served_examples
+
+        if joined.deleted:
+            return unevaluated(joined, f"retention has deleted {joined.deleted} of the span files it needs"), None
+        if rows.prediction is None:
+            return unevaluated(joined, "the window's records hold no predictions"), None
+        try:
+            served = served_examples(rows, config.settled.config)
+            evaluation = evaluate(served.examples, config.settled.config)
+        except (InputError, ConfigError) as error:
+            # What is wrong may name a label: it goes into the ledger, and no log.
+            _log.warning("window_not_evaluated", model=joined.key.model, version=joined.key.version)
+            return unevaluated(joined, str(error)), None
+        reference = reference_for(self.ledger, joined.key, config, baseline)
+        found = None
+        if settings.evaluation is not None and settings.evaluation.estimate and joined.due.stage is Stage.FINAL:
+            found = learned(self.ledger, joined.key, served.examples, baseline)
+        tracked = self._tracked_before(joined) if found is None else [each.to_document() for each in found.tracked]
+        document = evaluation_document(joined, served, evaluation, config, settings, reference, tracked)
+        return document, found
+
+    def _tracked_before(self, joined: JoinedWindow) -> Sequence[Mapping[str, Any]]:
+        """Return how estimates fared by the final evaluation, which taught what there was to learn."""
+        if joined.due.stage is not Stage.RESTATED:
+            return []
+        return next((e.evaluation.document["tracked"] for e in self.ledger.evaluations.history(joined.key)[::-1]), [])
+
+
+def describe_evaluation(record: EvaluationRecord) -> Mapping[str, Any]:
+    """Return what a log line says of an evaluation: no values of the traffic, only names, counts and metrics."""
+    document = record.document
+    flagged = [
+        f"{finding['measure']}{_of(each['slice'])}"
+        for each in document["slices"]
+        for finding in each["findings"]
+        if finding["flagged"]
+    ]
+    return {
+        "model": record.key.model,
+        "version": record.key.version,
+        "window_start": document["window_start"],
+        "revision": record.revision,
+        "stage": str(record.stage),
+        "labelled": record.labelled,
+        "rows": record.rows,
+        "verdict": record.verdict,
+        "blessing": record.blessing,
+        "lost": flagged[:10],
+    }
+
+
+def _of(slice_: Mapping[str, str]) -> str:
+    return f" of {', '.join(slice_)}" if slice_ else ""
