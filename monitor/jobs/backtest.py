@@ -31,8 +31,8 @@ from monitor.jobs.checking import (
     known_types,
     read_baseline,
 )
+from monitor.jobs.found_beside import found_beside
 from monitor.jobs.references import MemoryHistory, earlier_windows
-from monitor.jobs.rules import rules_on
 from monitor.profile.baseline import Baseline
 from monitor.profile.sliced import profile_window
 from monitor.profile.slices import slice_specs
@@ -89,7 +89,7 @@ def backtest(
             rows = _rows(table, traffic, baseline)
         profile = profile_window(rows, baseline, specs)
         earlier = earlier_windows(window, history, settings)
-        rules = rules_on(rows, profile, baseline, earlier, settings)
+        beside = found_beside(rows, profile, baseline, earlier, settings)
         accumulated = accumulated or Accumulation.start(baseline, settings, window)
         gradual: list[Finding] = []
         if profile.overall.rows:
@@ -102,7 +102,7 @@ def backtest(
             settings,
             Subject(window=window),
             specs,
-            beside=[*rules, *gradual],
+            beside=[*beside, *gradual],
             recent=history.recent,
         )
         history.add(window, profile)

@@ -22,7 +22,7 @@ from monitor.compare.located import located
 from monitor.compare.plan import Plan, plan_of
 from monitor.config.detection import DetectionSettings
 from monitor.errors import InputError
-from monitor.jobs.rules import rules_on
+from monitor.jobs.found_beside import found_beside
 from monitor.profile.baseline import Baseline, column_types_of, create_baseline, parse_schema
 from monitor.profile.calendar import block_length
 from monitor.profile.profile import Profile
@@ -77,8 +77,8 @@ def check(reference: ReferenceFiles, current: str, settings: DetectionSettings, 
         rows = current_rows(table, reference.roles, baseline)
     specs = slice_specs(slices)
     profile = profile_window(rows, baseline, specs)
-    rules = rules_on(rows, profile, baseline, {}, settings)
-    overall, *slices_found = judge_window(profile, baseline, {}, settings, Subject(), specs, beside=rules)
+    beside = found_beside(rows, profile, baseline, {}, settings)
+    overall, *slices_found = judge_window(profile, baseline, {}, settings, Subject(), specs, beside=beside)
     findings = (located(overall, rows, read.rows, baseline.calendar), *slices_found)
     share = overall_share(profile)
     plan = plan_of(Case(profile.overall, baseline, [Reference.training(baseline)], settings, share))

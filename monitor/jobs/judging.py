@@ -18,10 +18,10 @@ from monitor.config.settings import FloorSettings, ModelSettings
 from monitor.cuts import SpanStorage
 from monitor.errors import TransientError
 from monitor.jobs.accumulating import accumulated
+from monitor.jobs.found_beside import found_beside
 from monitor.jobs.history import LedgerHistory, Pinned
 from monitor.jobs.marking import feedback_of
 from monitor.jobs.references import earlier_windows
-from monitor.jobs.rules import rules_on
 from monitor.profile.baseline import Baseline
 from monitor.profile.sliced import WindowProfile, profile_window
 from monitor.profile.slices import slice_specs
@@ -59,7 +59,7 @@ class Judge:
         )
         earlier = earlier_windows(key.window, history, settings.detection)
         feedback = feedback_of(self.ledger, key, baseline.number or 0)
-        rules = rules_on(rows, current, baseline, earlier, settings.detection)
+        beside = found_beside(rows, current, baseline, earlier, settings.detection)
         accumulation = accumulated(self.ledger, key, pending.revision, current.overall, baseline, settings.detection)
         told = feedback.get(slice_name(OVERALL), NO_FEEDBACK)
         gradual = [] if accumulation is None else accumulation.findings(current.overall, told)
@@ -71,7 +71,7 @@ class Judge:
             Subject(key.model, key.version, key.window, pending.revision),
             specs,
             feedback,
-            [*rules, *gradual],
+            [*beside, *gradual],
             history.recent,
         )
         return Judgement(
