@@ -66,6 +66,110 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
         ),
     ),
     (
+        "Quality",
+        (
+            Panel(
+                "Windows with lost quality",
+                "Windows, evaluated with all their labels, in which a metric was worse than usual or missed its threshold.",
+                (
+                    (
+                        (
+                            "sum by (model) (max by (model, stage) "
+                            '(driftline_windows_evaluated{stage!="provisional", verdict="flagged", model=~"$model"}))'
+                        ),
+                        "{{model}}",
+                    ),
+                ),
+                kind="stat",
+                width=8,
+                red_above=1,
+            ),
+            Panel(
+                "Windows evaluated",
+                "By stage and verdict of the newest evaluation.",
+                (
+                    (
+                        'sum by (stage, verdict) (max by (model, stage, verdict) (driftline_windows_evaluated{model=~"$model"}))',
+                        "{{stage}}, {{verdict}}",
+                    ),
+                ),
+                width=16,
+            ),
+            Panel(
+                "Quality by labels",
+                "Metrics of the EvalConfig over all rows of the newest window with all its labels.",
+                (
+                    (
+                        'max by (model, version, metric) (driftline_quality{slice="", metric!~".*_count", model=~"$model"})',
+                        "{{model}} {{version}} {{metric}}",
+                    ),
+                ),
+            ),
+            Panel(
+                "Quality as estimated",
+                "From the scores of the newest judged window, before its labels; a gap where it is not to be relied on.",
+                (
+                    (
+                        'max by (model, version, metric) (driftline_quality_estimated{model=~"$model"})',
+                        "{{model}} {{version}} {{metric}}",
+                    ),
+                ),
+            ),
+            Panel(
+                "Quality by slice",
+                "The same metrics of at most 50 slices, those with the most labels.",
+                (
+                    (
+                        (
+                            "max by (model, version, slice, metric) "
+                            '(driftline_quality{slice!="", metric!~".*_count", model=~"$model"})'
+                        ),
+                        "{{model}} {{version}} {{slice}} {{metric}}",
+                    ),
+                ),
+                width=24,
+            ),
+            Panel(
+                "Predictions with a label",
+                "Share of the newest window's predictions whose label came within the horizon.",
+                (
+                    (
+                        'max by (model, version) (driftline_label_coverage_ratio{model=~"$model"})',
+                        "{{model}} {{version}}",
+                    ),
+                ),
+                unit="percentunit",
+                width=8,
+            ),
+            Panel(
+                "Label delay",
+                "From prediction to label, in the newest window with all its labels: half of them, and all but a hundredth.",
+                (
+                    (
+                        (
+                            "max by (model, version, quantile) "
+                            '(driftline_label_delay_seconds{quantile=~"0.5|0.99", model=~"$model"})'
+                        ),
+                        "{{model}} {{version}} {{quantile}}",
+                    ),
+                ),
+                unit="s",
+                width=8,
+            ),
+            Panel(
+                "Labels",
+                "What became of the labels counted in a day: joined in time or early, too late, sampled out, or of unknown ids.",
+                (
+                    (
+                        'sum by (fate) (max by (model, fate) (delta(driftline_labels{model=~"$model"}[1d])))',
+                        "{{fate}}",
+                    ),
+                ),
+                width=8,
+            ),
+        ),
+    ),
+    (
         "Is every record accounted for?",
         (
             Panel(

@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -219,8 +220,10 @@ def _start_monitor(
 
     scheduler.add_listener(failed, EVENT_JOB_ERROR)
     scheduler.add_listener(lambda _: looked(), EVENT_JOB_EXECUTED | EVENT_JOB_ERROR)
-    # TFDV takes seconds to import: have that done before the first window is due, not while it waits.
+    # TFDV takes seconds to import, and so does TFMA: have that done before the first window is due, not while it waits.
     scheduler.add_job(warm_up, id="import TFDV")
+    if any(model.evaluation is not None for model in settings.models.values()):
+        scheduler.add_job(import_module, args=["monitor.evaluate.live"], id="import TFMA")
     seconds = settings.monitor.tick.total_seconds()
     for name in settings.models:
         scheduler.add_job(monitor.tick, "interval", args=[name], seconds=seconds, id=f"judge {name}")

@@ -17,8 +17,10 @@ def command(*, file: Path) -> None:
       driftline check-config
       driftline check-config /etc/driftline.yaml
     """
+    from monitor.commands.comparing import quieten_tensorflow
     from monitor.config.loading import load_settings
     from monitor.errors import ConfigError
+    from monitor.jobs.eval_configs import EvalConfigs
     from monitor.jobs.rules import read_custom_validations
     from monitor.jobs.validating import rule_problems
 
@@ -33,5 +35,8 @@ def command(*, file: Path) -> None:
     for model in settings.models.values():
         if model.detection.custom_validations is not None:
             read_custom_validations(model.detection.custom_validations)
+        if model.evaluation is not None:
+            quieten_tensorflow()
+            EvalConfigs().of(model.evaluation, weighted=False)
     names = ", ".join(sorted(settings.models))
     click.echo(f"{file}: right; {len(settings.models)} model(s): {names}")

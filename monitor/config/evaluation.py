@@ -23,5 +23,6 @@ class EvaluationSettings(Strict):
         description="False alarms per window that the quality findings may make together, over all metrics and slices.",
     )
     estimate: bool = Field(
-        True, description="Estimate quality from the scores alone while labels are missing, and check it when they come."
+        True,
+        description="Estimate quality from the scores alone while labels are missing, and check it when they come.",
     )

@@ -318,6 +318,21 @@ class Settings(Strict):
     api: ApiSettings = ApiSettings()
 
     @model_validator(mode="after")
+    def _spans_until_labels_are_in(self) -> Settings:
+        for name, model in self.models.items():
+            needed = (
+                model.windows.length
+                + model.windows.restate_for
+                + (model.labels.horizon if model.labels else timedelta(0))
+            )
+            if model.evaluation is not None and self.spans.keep < needed:
+                raise ValueError(
+                    f"model {name!r} is evaluated until its labels are in and restated, which takes its spans for {needed}; "
+                    "raise `spans.keep`, or lower `labels.horizon` or `windows.restate_for`"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _kafka_where_topics_are(self) -> Settings:
         for name, model in self.models.items():
             streams = [model.traffic, *([model.labels] if model.labels else [])]

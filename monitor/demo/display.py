@@ -12,6 +12,8 @@ from rich.padding import Padding
 from rich.table import Table
 
 from monitor.demo import digest, flights, quality
+from monitor.demo.folder import LABEL_HORIZON
+from monitor.demo.quality_display import show_quality
 from monitor.demo.story import Outcome
 from monitor.records import EVENT_TIME, LABEL, PREDICTION, REQUEST_ID
 
@@ -30,7 +32,8 @@ def show(outcome: Outcome, console: Console) -> None:
     console.print()
     _windows(outcome, console)
     _drifts(outcome, console)
-    _quality(outcome, console)
+    title = "The model itself, by week: predictions against labels"
+    show_quality(outcome.measured, _table(title, console), console)
     _counts(outcome, console)
     _files(outcome, console)
 
@@ -60,6 +63,11 @@ def _equations(outcome: Outcome) -> Iterator[tuple[str, int, dict[str, int]]]:
     yield "messages in the store", counts["messages"], {"captured requests": captured.sent, "labels": sent.labels}
     if captured.sent == sent.answered:
         yield "records in the store", counts["records"], {"instances": sent.instances, "labels": sent.labels}
+        judged = flights.between(outcome.rows, outcome.plan.start, outcome.plan.end)
+        landed = flights.landed_within(judged, LABEL_HORIZON)
+        joined = {"predictions with a label": quality.labelled(outcome.measured.windows)}
+        yield "flights of these days that landed", landed, joined
+    yield "labels sent", sent.labels, {"labels in the store": outcome.measured.labels}
     for total, parts in _IDENTITIES:
         yield total, counts[total], {part.replace("_", " "): counts[part] for part in parts}
 
@@ -112,18 +120,6 @@ def _drifts(outcome: Outcome, console: Console) -> None:
     console.print()
 
 
-def _quality(outcome: Outcome, console: Console) -> None:
-    table = _table("Meanwhile, the model itself (predictions against labels)", console)
-    for column in ("Month", "Labels", "Late flights", "Predicted", "AUC"):
-        table.add_column(column, justify="left" if column == "Month" else "right")
-    judged = flights.between(outcome.rows, outcome.plan.start, outcome.plan.end)
-    for month in quality.by_month(judged):
-        table.add_row(
-            month.month, f"{month.labels:,}", f"{month.late:.1%}", f"{month.predicted:.1%}", f"{month.auc:.3f}"
-        )
-    console.print(table)
-
-
 def _counts(outcome: Outcome, console: Console) -> None:
     counts = outcome.identities
     console.print("[bold]Every request counted exactly once[/], from the client to the store")
@@ -141,7 +137,8 @@ def _files(outcome: Outcome, console: Console) -> None:
     shown = place.shown
     files = {
         "driftline.yaml": "the configuration of this run",
-        "driftline.db": "the store: windows, findings, baseline, counts, audit log (SQLite)",
+        "eval_config.pbtxt": "TFMA's EvalConfig: how the quality of the model is measured",
+        "driftline.db": "the store: windows, findings, evaluations, baseline, counts, audit log (SQLite)",
         "spans/": "the collected records (Parquet)",
         "models/": "the SavedModel",
         "train.parquet": "the training rows",
@@ -150,15 +147,18 @@ def _files(outcome: Outcome, console: Console) -> None:
     }
     console.print(f"[bold]Files in {escape(str(shown))}[/]")
     for name, meaning in files.items():
-        console.print(f"  {name:<16} {meaning}", highlight=False, soft_wrap=True)
-    config, train, traffic = (
-        shlex.quote(str(shown / name)) for name in ("driftline.yaml", "train.parquet", "traffic.parquet")
+        console.print(f"  {name:<18} {meaning}", highlight=False, soft_wrap=True)
+    config, train, traffic, evaluated = (
+        shlex.quote(str(shown / name))
+        for name in ("driftline.yaml", "train.parquet", "traffic.parquet", "eval_config.pbtxt")
     )
     columns = f"--timestamp-column {EVENT_TIME} --id-column {REQUEST_ID} --prediction-column {PREDICTION} --label-column {LABEL}"
     commands = (
+        f"driftline quality {flights.MODEL} --config {config}",
         f"driftline baseline list {flights.MODEL} --config {config}",
         f"driftline check --reference {train} --current {traffic} {columns} --ignore weekday",
         f"driftline backtest --reference {train} --traffic {traffic} {columns} --window 7d --output findings.jsonl",
+        f"driftline evaluate --data {traffic} --eval-config {evaluated} --output evaluation",
     )
     console.print("\n[bold]Try next[/]")
     for command in commands:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import zipfile
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,12 @@ def between(flights: pa.Table, start: datetime, end: datetime) -> pa.Table:
     times = flights.column(EVENT_TIME)
     low, high = (pa.scalar(moment, EVENT_TIME_TYPE) for moment in (start, end))
     return flights.filter(pc.and_(pc.greater_equal(times, low), pc.less(times, high)))
+
+
+def landed_within(flights: pa.Table, horizon: timedelta) -> int:
+    """Return how many flights landed at most `horizon` after their scheduled departure."""
+    took = pc.subtract(flights.column(LANDED_AT), flights.column(EVENT_TIME))
+    return pc.sum(pc.less_equal(took, pa.scalar(horizon, took.type))).as_py() or 0
 
 
 def _columns(joined: pa.Table) -> pa.Table:

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from monitor.demo.flights import MODEL, VERSION
@@ -14,8 +15,27 @@ from monitor.errors import ConfigError
 
 _MARKER = ".driftline-demo"
 _MARKER_TEXT = "Written by `driftline demo`, which may replace the files it wrote beside this one.\n"
-_OWN = ("driftline.yaml", "train.parquet", "traffic.parquet", "driftline.db", "driftline.db-wal", "driftline.db-shm")
+_OWN = (
+    *("driftline.yaml", "eval_config.pbtxt", "train.parquet", "traffic.parquet"),
+    *("driftline.db", "driftline.db-wal", "driftline.db-shm"),
+)
+_EVAL_CONFIG = """\
+# TFMA's EvalConfig, as any TFX pipeline has it. Columns go by the names that the store gives them.
+slicing_specs {}                              # all flights
+slicing_specs { feature_keys: "origin" }      # and by airport
+metrics_specs {
+  metrics { class_name: "ExampleCount" }
+  metrics { class_name: "AUC" }
+  metrics { class_name: "BinaryAccuracy" }
+  metrics { class_name: "BinaryCrossEntropy" }
+  metrics { class_name: "MeanLabel" }
+  metrics { class_name: "MeanPrediction" }
+  metrics { class_name: "Calibration" }
+}
+"""
 _OWN_FOLDERS = ("models", "spans", "logs")
+LABEL_HORIZON = timedelta(hours=16)
+"""A landing is waited for so long after the scheduled departure; of the 200,000 flights of the long run 18 land later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +49,11 @@ class DemoFolder:
     def config(self) -> Path:
         """The settings file."""
         return self.root / "driftline.yaml"
+
+    @property
+    def eval_config(self) -> Path:
+        """TFMA's EvalConfig: how the quality of the model is measured."""
+        return self.root / "eval_config.pbtxt"
 
     @property
     def model(self) -> Path:
@@ -84,7 +109,9 @@ def claim(directory: Path) -> DemoFolder:
 
 
 def write_settings(folder: DemoFolder, bootstrap_servers: Sequence[str], topics: Topics, group: str) -> None:
-    """Write driftline.yaml: what a user would write for this model, with the reasons."""
+    """Write driftline.yaml and the EvalConfig: what a user would write for this model, with the reasons."""
+    folder.eval_config.write_text(_EVAL_CONFIG, encoding="utf-8")
+    hours = LABEL_HORIZON // timedelta(hours=1)
     folder.config.write_text(
         f"""\
 # Written by `driftline demo`: a complete configuration that you can change and run again.
@@ -94,7 +121,7 @@ kafka: {{bootstrap_servers: {json.dumps(list(bootstrap_servers))}, group_id: {js
 models:
   {MODEL}:
     traffic: {{topic: {json.dumps(topics.traffic)}, format: prediction_log}}     # as `driftline proxy` writes them
-    labels: {{topic: {json.dumps(topics.labels)}, horizon: 24h}}
+    labels: {{topic: {json.dumps(topics.labels)}, horizon: {hours}h}}     # a later landing says no more
     windows:
       length: 1d
       allowed_lateness: 6h
@@ -104,6 +131,7 @@ models:
       features:
         # A window of one day holds one weekday, two with the time zone: it differs from two months by construction.
         weekday: {{ignore: true}}
+    evaluation: {{eval_config: eval_config.pbtxt}}      # TFMA's; quality is estimated until the labels are in
 # Any free port: both run on one machine here.
 collector: {{cut_interval: 2s, listen: "127.0.0.1:0"}}
 monitor: {{tick: 1s, listen: "127.0.0.1:0"}}

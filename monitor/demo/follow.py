@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from threading import Event
 from typing import Any
 
@@ -27,8 +28,12 @@ from monitor.demo.folder import DemoFolder
 from monitor.demo.processes import Child, child
 from monitor.demo.progress import Bar, Board
 from monitor.errors import TransientError
-from monitor.records import EVENT_TIME, LABEL, PREDICTION, REQUEST_ID
+from monitor.jobs.quality_windows import quality_windows
+from monitor.records import EVENT_TIME, LABEL, PREDICTION, REQUEST_ID, Window
+from monitor.report.quality_table import WindowQuality
 from monitor.store.ledger import Ledger
+from monitor.window.label_due import Stage
+from monitor.window.label_fates import FateCounts
 
 LOOK_SECONDS = 0.5
 """Time between two looks at children and store."""
@@ -99,11 +104,27 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """What labels said of the model.
+
+    Attributes:
+        windows: evaluated windows, in order, with what was estimated before.
+        labels: that are in the store.
+        fates: of those that were looked up so far.
+    """
+
+    windows: Sequence[WindowQuality]
+    labels: int
+    fates: FateCounts
+
+
+@dataclass(frozen=True, slots=True)
 class Followed:
     """What came of the side-by-side part; `rows` are the replayed flights with the predictions that came back."""
 
     collector: Child
     documents: list[dict[str, Any]]
+    measured: Measured
     identities: dict[str, int]
     sent: Sent
     rows: pa.Table
@@ -141,12 +162,14 @@ class Run:
         stack.callback(ledger.close)
         self._await_windows(ledger, sending, (monitor, collector))
         rows = replay.scored(self.rows, sending.progress)
-        return Followed(collector, ledger.findings(flights.MODEL), ledger.identities(), sending.sent(), rows)
+        documents, measured = ledger.findings(flights.MODEL), _measured(ledger)
+        return Followed(collector, documents, measured, ledger.identities(), sending.sent(), rows)
 
     def _await_windows(self, ledger: Ledger, sending: _Sending, children: Sequence[Child]) -> None:
         collected_bar = self.bars.bar("Collect into spans", sending.expected)
         judged_bar = self.bars.bar("Judge windows of one day", self.windows)
-        seen, deadline = (0, 0), Deadline.after(self.clock, _STALL_SECONDS)
+        quality_bar = self.bars.bar("Join labels, evaluate with TFMA's metrics", self.windows)
+        seen, deadline = (0, 0, 0), Deadline.after(self.clock, _STALL_SECONDS)
         while True:
             self._pause(*children)
             sending.look()
@@ -155,22 +178,34 @@ class Run:
             judged = sum(verdicts.values())
             collected_bar.update(collected, f"{collected:,} messages")
             judged_bar.update(judged, ", ".join(f"{n} {verdict.replace('_', ' ')}" for verdict, n in verdicts.items()))
-            if judged >= self.windows and sending.over and collected >= sending.messages:
+            evaluated = sum(
+                count for (_, stage, _), count in ledger.evaluations.counts().items() if stage == Stage.FINAL
+            )
+            quality_bar.update(evaluated, f"{evaluated} with all their labels")
+            if min(judged, evaluated) >= self.windows and sending.over and collected >= sending.messages:
                 break
-            if (collected, judged) != seen:
-                seen, deadline = (collected, judged), Deadline.after(self.clock, _STALL_SECONDS)
+            if (collected, judged, evaluated) != seen:
+                seen, deadline = (collected, judged, evaluated), Deadline.after(self.clock, _STALL_SECONDS)
             elif deadline.expired():
                 raise TransientError(
                     f"nothing moved for {_STALL_SECONDS:.0f} s, at {judged} of {self.windows} windows and {collected} of"
                     f" {sending.messages} messages; see the logs in {self.place.root / 'logs'}"
                 )
         collected_bar.finish(f"{collected:,} messages")
+        quality_bar.finish(f"{evaluated} with all their labels")
         judged_bar.finish(", ".join(f"{n} {verdict.replace('_', ' ')}" for verdict, n in verdicts.items()))
 
     def _pause(self, *children: Child) -> None:
         for one in (self.serving.model, self.serving.proxy, *children):
             one.require_running()
         Event().wait(LOOK_SECONDS)
+
+
+def _measured(ledger: Ledger) -> Measured:
+    always = Window(datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
+    windows = [each for each in quality_windows(ledger, flights.MODEL) if each.evaluation is not None]
+    labels = sum(span.rows for span in ledger.labels.spans(flights.MODEL, always))
+    return Measured(windows, labels, ledger.labels.totals().get(flights.MODEL, FateCounts()))
 
 
 class _Sending:

@@ -22,7 +22,7 @@ from monitor.clock import Clock
 from monitor.demo import broker, flights, folder, model, replay
 from monitor.demo.digest import Document
 from monitor.demo.folder import DemoFolder
-from monitor.demo.follow import LOOK_SECONDS, Run, Sent, Serving, driftline, serving
+from monitor.demo.follow import LOOK_SECONDS, Measured, Run, Sent, Serving, driftline, serving
 from monitor.demo.processes import Child, interruptible
 from monitor.demo.progress import Board, board
 from monitor.records import EVENT_TIME, LABEL, PREDICTION, REQUEST_ID
@@ -71,6 +71,7 @@ class Outcome:
 
     Attributes:
         documents: findings of every judged window, in window order.
+        measured: what labels said of the model.
         identities: the store's counts.
         sent: what was sent, and counted on its way.
         rows: the replayed flights with predictions and labels.
@@ -80,6 +81,7 @@ class Outcome:
     folder: DemoFolder
     topics: replay.Topics
     documents: Sequence[Document]
+    measured: Measured
     identities: Mapping[str, int]
     sent: Sent
     rows: pa.Table
@@ -112,7 +114,15 @@ def tell(options: Options, console: Console, clock: Clock, show: Callable[[Outco
                     one.stop()
         seconds = clock.monotonic() - began
         outcome = Outcome(
-            options.plan, place, topics, found.documents, found.identities, found.sent, found.rows, seconds
+            options.plan,
+            place,
+            topics,
+            found.documents,
+            found.measured,
+            found.identities,
+            found.sent,
+            found.rows,
+            seconds,
         )
         show(outcome)
         if options.keep:

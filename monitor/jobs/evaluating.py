@@ -27,6 +27,9 @@ from monitor.window.label_due import Stage, worth_it
 
 _log = structlog.get_logger(__name__)
 
+_MOST_COUNTS = 100
+"""Horizons of labels that are counted in one look; a replay has many at once."""
+
 
 @dataclass
 class Evaluator:
@@ -62,7 +65,9 @@ class Evaluator:
         if settings.labels is not None:
             stream = settings.labels.topic or settings.labels.files or ""
             self.ledger.labels.advance(model, stream, settings.windows, lease, now)
-            self._counter.count(model, settings, lease, now)
+            for _ in range(_MOST_COUNTS):
+                if self._counter.count(model, settings, lease, now) is None:
+                    break
         if settings.evaluation is None:
             return
         due = self._labeller.due(model, settings, now)

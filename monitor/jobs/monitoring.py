@@ -130,6 +130,7 @@ class Monitor:
                     break
         except ConfigError as error:
             # The file with the EvalConfig is not part of the settings: it may be wrong at any time, and be mended.
+            self.metrics.errors.labels(name).inc()
             if self._refused.get(name) != str(error):
                 _log.error("evaluation_refused", model=name, reason=str(error))
             self._refused[name] = str(error)

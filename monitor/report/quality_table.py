@@ -11,7 +11,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-_MOST_METRICS = 4
+_CELL = 14
+"""Columns that a value with its estimate takes, with what is between columns."""
+_TAKEN = 42
+"""Columns that all else takes, but for what was lost."""
+_LOST = 26
 _COLORS = {"flagged": "red", "ok": "green", "insufficient_evidence": "yellow"}
 _NONE = "–"
 
@@ -64,7 +68,9 @@ class WindowQuality:
 
 def print_quality(console: Console, windows: Sequence[WindowQuality]) -> None:
     """Print a row for each window, with the first metrics that say something of quality: measured, and estimated below."""
-    metrics = telling(windows)[:_MOST_METRICS]
+    shows_lost = console.width >= _TAKEN + _LOST + 2 * _CELL
+    metrics = _fitting(telling(windows), console.width - _TAKEN - (_LOST if shows_lost else 0))
+    daily = all(each.start.endswith("T00:00:00Z") for each in windows)
     versions = len({each.version for each in windows}) > 1
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
     for name in ("Window from", *(["Version"] if versions else []), "Labels"):
@@ -72,15 +78,16 @@ def print_quality(console: Console, windows: Sequence[WindowQuality]) -> None:
     for metric in metrics:
         table.add_column(escape(metric), no_wrap=True)
     table.add_column("Verdict", no_wrap=True)
-    table.add_column("Lost")
+    if shows_lost:
+        table.add_column("Lost", no_wrap=True)
     for each in windows:
         table.add_row(
-            each.start.removesuffix(":00Z").replace("T", " "),
+            each.start[:10] if daily else each.start.removesuffix(":00Z").replace("T", " "),
             *([escape(each.version)] if versions else []),
             _labels(each),
             *(_cell(each, metric) for metric in metrics),
             _verdict(each),
-            escape(", ".join(each.lost())),
+            *([escape(_shortened(each.lost()))] if shows_lost else []),
         )
     console.print(table)
     console.print(
@@ -124,7 +131,22 @@ def _verdict(window: WindowQuality) -> str:
         return "[dim]no labels yet[/]"
     verdict, stage = window.evaluation["verdict"], window.evaluation["stage"]
     early = "" if stage == "final" else f" [dim]({stage})[/]"
-    return f"[{_COLORS[verdict]}]{verdict.replace('_', ' ')}[/]{early}"
+    return f"[{_COLORS[verdict]}]{verdict.partition('_')[0]}[/]{early}"
+
+
+def _fitting(metrics: Sequence[str], width: int) -> Sequence[str]:
+    """Return the first metrics that there is room for, at least one."""
+    chosen: list[str] = []
+    for metric in metrics:
+        width -= max(_CELL, len(metric) + 2)
+        if width < 0 and chosen:
+            break
+        chosen.append(metric)
+    return chosen
+
+
+def _shortened(lost: Sequence[str]) -> str:
+    return lost[0] + (f" +{len(lost) - 1}" if len(lost) > 1 else "") if lost else ""
 
 
 def _slice(slice_: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""What Prometheus learns from the ledger itself, read at every scrape: totals, identities, watermarks, verdicts."""
+"""What Prometheus learns from the ledger itself, read at every scrape: totals, identities, watermarks, verdicts, quality."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 from monitor.clock import to_micros
 from monitor.errors import TransientError
 from monitor.store.ledger import Ledger
+from monitor.store.quality_metrics import quality_gauges
 
 
 class LedgerMetrics(Collector):
@@ -23,7 +24,7 @@ class LedgerMetrics(Collector):
         """Yield the gauges; none but `driftline_ledger_up` 0 while the database does not answer."""
         up = GaugeMetricFamily("driftline_ledger_up", "1 while the ledger's database answers, else 0.")
         try:
-            families = [*self._totals(), self._watermarks(), self._verdicts()]
+            families = [*self._totals(), self._watermarks(), self._verdicts(), *quality_gauges(self._ledger)]
         except TransientError:
             families = []
         up.add_metric([], float(bool(families)))

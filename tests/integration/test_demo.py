@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from threading import Event
@@ -16,17 +16,22 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from pyarrow import parquet
+from scipy import stats
 
 from monitor.clock import Deadline, SystemClock
 from monitor.demo import broker, flights, replay
 from monitor.demo.broker import free_port
 from monitor.demo.captured import Captured, captured
 from monitor.demo.client import fetch
+from monitor.demo.folder import LABEL_HORIZON
 from monitor.demo.processes import Child, child
 from monitor.errors import TransientError
-from monitor.records import LABEL, PREDICTION, REQUEST_ID
+from monitor.jobs.quality_windows import quality_windows
+from monitor.records import EVENT_TIME, LABEL, PREDICTION, REQUEST_ID, Window
+from monitor.report.quality_table import WindowQuality
 from monitor.store.ledger import Ledger
 from tests.unit.demo.servers import Adding, model_server
 
@@ -56,9 +61,12 @@ def proxied(tmp_path: Path, address: str) -> Iterator[tuple[str, str]]:
 
 
 @cache
+def all_flights() -> pa.Table:
+    return flights.load(flights.data_folder())
+
+
 def two_days() -> pa.Table:
-    july = flights.load(flights.data_folder())
-    return flights.between(july, datetime(2013, 7, 1, tzinfo=UTC), datetime(2013, 7, 3, tzinfo=UTC))
+    return flights.between(all_flights(), datetime(2013, 7, 1, tzinfo=UTC), datetime(2013, 7, 3, tzinfo=UTC))
 
 
 def progress_of(rows: pa.Table) -> replay.Progress:
@@ -172,6 +180,7 @@ def test_the_fast_demo_finds_summer_and_counts_everything_once(tmp_path: Path) -
     assert "Traceback" not in done.stdout + done.stderr
     ledger = Ledger.open(f"sqlite:///{place / 'driftline.db'}", "default")
     documents, counts = ledger.findings("flights"), ledger.identities()
+    evaluated = {window.start[:10]: window for window in quality_windows(ledger, "flights")}
     ledger.close()
     assert [document["window_start"][:10] for document in documents][:2] == ["2013-06-20", "2013-06-21"]
     assert len(documents) == 21
@@ -190,7 +199,32 @@ def test_the_fast_demo_finds_summer_and_counts_everything_once(tmp_path: Path) -
     assert counts["records"] == counts["kept"] + counts["late"] == traffic.num_rows + labels
     assert traffic.column(PREDICTION).null_count == 0
     assert "temp" in done.stdout
+    assert f"✓ {labels:,} labels sent = {labels:,} labels in the store" in done.stdout
+    assert "The model itself, by week" in done.stdout
+    assert "✗" not in done.stdout
     json.dumps(documents, allow_nan=False)
+    for document in documents:
+        day = datetime.fromisoformat(document["window_start"])
+        check_quality(evaluated[f"{day.date()}"], traffic, Window(day, day + timedelta(days=1)))
+
+
+def check_quality(window: WindowQuality, traffic: pa.Table, day: Window) -> None:
+    """Compare what the ledger says of a day with the replayed rows, by the definition of each metric."""
+    assert window.evaluation is not None
+    landings = flights.between(all_flights(), day.start, day.end)
+    rows = flights.between(traffic, day.start, day.end)
+    assert rows.column(REQUEST_ID) == landings.column(REQUEST_ID)
+    took = pc.subtract(landings.column(flights.LANDED_AT), landings.column(EVENT_TIME))
+    known = rows.filter(pc.less_equal(took, pa.scalar(LABEL_HORIZON, took.type)))
+    late, scores = known.column(LABEL).to_numpy() == 1, known.column(PREDICTION).to_numpy()
+    found = window.measured()
+    assert window.evaluation["labels"]["labelled"] == found["example_count"] == known.num_rows
+    assert found["mean_label"] == pytest.approx(late.mean())
+    assert found["binary_accuracy"] == pytest.approx(np.mean((scores > 0.5) == late))
+    # The share of pairs in the right order; TFMA's has 10,000 thresholds.
+    wins = stats.mannwhitneyu(scores[late], scores[~late]).statistic
+    assert found["auc"] == pytest.approx(wins / (late.sum() * (~late).sum()), abs=1e-3)
+    assert window.estimated("auc") is not None
 
 
 @pytest.mark.slow

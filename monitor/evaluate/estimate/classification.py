@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from monitor.errors import InputError
 from monitor.evaluate.estimate.curve import Curve, fit_curve
 from monitor.evaluate.estimate.estimates import Raw
 from monitor.evaluate.estimate.measures import THRESHOLD, Measured, binary_measures
@@ -38,11 +39,13 @@ class ScoreCalibration:
     Attributes:
         blocks: counts of labelled rows by blocks of time, oldest first.
         epoch: how often it was made anew; estimates of another epoch say nothing of it.
+        learned: windows that it has learned since.
         threshold: scores above it are predicted positive.
     """
 
     blocks: tuple[ScoreCounts, ...] = ()
     epoch: int = 0
+    learned: int = 0
     threshold: float = THRESHOLD
 
     @property
@@ -56,18 +59,27 @@ class ScoreCalibration:
         return len(self.blocks)
 
     def updated(self, outcomes: Outcomes, features: Mapping[str, Any] | None = None) -> ScoreCalibration:
-        """Return the calibration with the labelled rows of one more window."""
+        """Return the calibration with the labelled rows of one more window.
+
+        Raises:
+            InputError: they are of another number of classes.
+        """
         del features  # the score is all that counts
         counted = [
             ScoreCounts.of(Outcomes(each.answers, each.scores, outcomes.weights))
             for each in questions(outcomes.predictions, outcomes.labels)
             if each.answers is not None
         ]
-        return replace(self, blocks=with_newest(self.blocks, stacked(counted)))
+        newest = stacked(counted)
+        if self.blocks and len(self.blocks[0].sums) != len(newest.sums):
+            raise InputError("these predictions are of another number of classes than those that were calibrated")
+        if newest.effective <= 0.0:
+            return self
+        return replace(self, blocks=with_newest(self.blocks, newest), learned=self.learned + 1)
 
     def renewed(self, newest: int) -> ScoreCalibration:
         """Return a new calibration on the newest blocks only, for when what labels depend on has changed."""
-        return replace(self, blocks=self.blocks[-newest:], epoch=self.epoch + 1)
+        return replace(self, blocks=self.blocks[-newest:], epoch=self.epoch + 1, learned=0)
 
     def outside(self, outcomes: Outcomes) -> float:
         """Return the share of the rows' weight whose scores were not calibrated: invalid ones, or out of reach."""
@@ -110,6 +122,7 @@ class ScoreCalibration:
         return {
             "type": "scores",
             "epoch": self.epoch,
+            "learned": self.learned,
             "threshold": self.threshold,
             "blocks": [block.to_document() for block in self.blocks],
         }
@@ -118,7 +131,7 @@ class ScoreCalibration:
     def from_document(cls, document: Mapping[str, Any]) -> ScoreCalibration:
         """Undo `to_document`."""
         blocks = tuple(ScoreCounts.from_document(each) for each in document["blocks"])
-        return cls(blocks, int(document["epoch"]), float(document["threshold"]))
+        return cls(blocks, int(document["epoch"]), int(document["learned"]), float(document["threshold"]))
 
     @cached_property
     def _curves(self) -> Mapping[int, Curve]:

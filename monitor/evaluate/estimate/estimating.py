@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from monitor.errors import InputError
 from monitor.evaluate.estimate.classification import ScoreCalibration
+from monitor.evaluate.estimate.curve import FEWEST_BLOCKS
 from monitor.evaluate.estimate.estimates import Estimate, Raw, interval
 from monitor.evaluate.estimate.measures import THRESHOLD
 from monitor.evaluate.estimate.regression import NO_FEATURES, LossCalibration
@@ -80,7 +81,7 @@ def estimate(
     """
     outcomes = Outcomes(np.full(len(predictions), np.nan), predictions, weights)
     known = tracking(history, calibration.epoch, false_alarm_rate)
-    doubt = known.suspicion or _beyond(calibration.outside(outcomes))
+    doubt = known.suspicion or _new(calibration) or _beyond(calibration.outside(outcomes))
     return [_estimate(raw, calibration.assumption, known, doubt, level) for raw in calibration.raw(outcomes, features)]
 
 
@@ -94,8 +95,8 @@ def track(
         outcomes: labelled rows of one window; those whose label is NaN are left out.
         features: the columns that losses were learned by, for regression models.
     """
-    known = ~np.isnan(outcomes.labels.reshape(len(outcomes.labels), -1)).any(axis=1)
-    places = np.flatnonzero(known)
+    unknown = np.isnan(outcomes.labels)
+    places = np.flatnonzero(~(unknown if unknown.ndim == 1 else unknown.any(axis=1)))
     labelled = outcomes.take(places)
     chosen = {name: column.take(pa.array(places)) for name, column in features.items()}
     estimated = {(raw.measure, raw.class_id): raw for raw in calibration.raw(labelled, chosen)}
@@ -132,6 +133,16 @@ def _estimate(raw: Raw, assumption: str, known: Tracking, doubt: str | None, lev
         shared_error=raw.shared_error if defined else None,
         class_id=raw.class_id,
         level=level,
+    )
+
+
+def _new(calibration: Calibration) -> str | None:
+    """Say that a calibration was made anew and has hardly been tried; the first one of a model was never doubted."""
+    if calibration.epoch == 0 or calibration.learned >= FEWEST_BLOCKS:
+        return None
+    return (
+        f"concept drift was suspected, and the calibration was made anew: it has learned {calibration.learned} labelled "
+        f"windows since, and {FEWEST_BLOCKS} are needed"
     )
 
 

@@ -68,13 +68,18 @@ class LossSample:
         """How many windows the rows are of."""
         return len(np.unique(self.blocks))
 
+    @property
+    def last(self) -> float:
+        """The number of the newest window; -1 where there is none."""
+        return float(self.blocks[-1]) if len(self) else -1.0
+
     def with_window(self, outcomes: Outcomes, features: Mapping[str, pa.Array]) -> LossSample:
         """Return the sample with a part of one more window, and without the oldest rows that are no longer needed.
 
         Raises:
             InputError: a column is not there, or is of another type than it was.
         """
-        block = float(self.blocks[-1]) + 1.0 if len(self) else 0.0
+        block = self.last + 1.0
         chosen = {}
         for name, column in self.features.items():
             if name not in features:

@@ -31,8 +31,6 @@ S = TypeVar("S", bound=Sums)
 
 def with_newest(blocks: Sequence[S], newest: S) -> tuple[S, ...]:
     """Return blocks, oldest first, with one more window, and without the oldest ones that are no longer needed."""
-    if newest.effective <= 0.0:
-        return tuple(blocks)
     kept = [*blocks, newest]
     older = len(kept) - SINGLE
     if older >= 2 and kept[older - 2].effective < MOST_LABELS / _BLOCKS:

@@ -39,10 +39,12 @@ class LossCalibration:
     Attributes:
         sample: the rows.
         epoch: how often it was made anew; estimates of another epoch say nothing of it.
+        learned: windows that it has learned since.
     """
 
     sample: LossSample
     epoch: int = 0
+    learned: int = 0
 
     @classmethod
     def of(cls, outcomes: Outcomes, features: Mapping[str, pa.Array] = NO_FEATURES) -> LossCalibration:
@@ -51,7 +53,8 @@ class LossCalibration:
         Raises:
             InputError: a column holds neither numbers nor text.
         """
-        return cls(LossSample.of(outcomes, features, MOST_ROWS))
+        sample = LossSample.of(outcomes, features, MOST_ROWS)
+        return cls(sample, learned=min(len(sample), 1))
 
     @property
     def assumption(self) -> str:
@@ -70,7 +73,8 @@ class LossCalibration:
         Raises:
             InputError: a column is not there, or is of another type than it was.
         """
-        return replace(self, sample=self.sample.with_window(outcomes, features))
+        sample = self.sample.with_window(outcomes, features)
+        return replace(self, sample=sample, learned=self.learned + (sample.last != self.sample.last))
 
     def renewed(self, newest: int) -> LossCalibration:
         """Return a new calibration on the newest windows only, for when losses have changed."""
@@ -122,12 +126,14 @@ class LossCalibration:
 
     def to_document(self) -> dict[str, Any]:
         """Return a JSON object of lists that `from_document` reads back exactly."""
-        return {"type": "losses", "epoch": self.epoch, "sample": self.sample.to_document()}
+        sample = self.sample.to_document()
+        return {"type": "losses", "epoch": self.epoch, "learned": self.learned, "sample": sample}
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> LossCalibration:
         """Undo `to_document`."""
-        return cls(LossSample.from_document(document["sample"]), int(document["epoch"]))
+        sample = LossSample.from_document(document["sample"])
+        return cls(sample, int(document["epoch"]), int(document["learned"]))
 
     @cached_property
     def _lacking(self) -> str | None:

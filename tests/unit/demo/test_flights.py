@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +122,14 @@ def test_between_takes_the_start_and_leaves_the_end(tmp_path: Path) -> None:
     table = read(tmp_path, {}, {"minute": 16, "sched_dep_time": 516}, {"minute": 17, "sched_dep_time": 517})
     start, end = datetime(2013, 1, 1, 10, 15, tzinfo=UTC), datetime(2013, 1, 1, 10, 17, tzinfo=UTC)
     assert flights.between(table, start, end).num_rows == 2
+
+
+def test_only_flights_that_landed_within_the_horizon_count_as_landed(tmp_path: Path) -> None:
+    table = read(tmp_path, {}, {"arr_delay": "NA", "arr_time": "NA", "air_time": "NA"})
+    took = only(read(tmp_path, {}))[flights.LANDED_AT] - only(read(tmp_path, {}))[EVENT_TIME]
+    assert flights.landed_within(table, took) == 1
+    assert flights.landed_within(table, took - timedelta(minutes=1)) == 0
+    assert flights.landed_within(table.slice(0, 0), took) == 0
 
 
 def test_the_shipped_flights_are_all_there_in_order_with_one_request_a_minute() -> None:

@@ -71,3 +71,7 @@ def test_the_settings_it_writes_are_valid(tmp_path: Path, name: str) -> None:
     assert model.traffic.format == "prediction_log"
     assert (model.traffic.topic, model.windows.length, model.windows.time) == ("requests", timedelta(days=1), "replay")
     assert model.detection.features["weekday"].ignore
+    assert model.labels is not None
+    assert model.labels.horizon == folder.LABEL_HORIZON
+    assert model.evaluation is not None
+    assert place.root / model.evaluation.eval_config == place.eval_config
