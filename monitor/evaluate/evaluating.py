@@ -7,7 +7,8 @@ from typing import Any
 
 from monitor.errors import InputError
 from monitor.evaluate.engine import intervals
-from monitor.evaluate.engine.graph import Place, Split, split
+from monitor.evaluate.engine.graph import Place, Split, split, split_by_all
+from monitor.evaluate.engine.inputs import NotVectorised
 from monitor.evaluate.engine.metrics import Sample, Sliced, added, derived, differences, public, summed
 from monitor.evaluate.evaluation import Engine, Evaluation
 from monitor.evaluate.examples import Examples
@@ -44,7 +45,11 @@ def evaluate(
     try:
         parts = split(config, examples_of, schema)
         samples = {name: Sample(each, memberships(each, config)) for name, each in examples_of.items()}
-        found = _vectorised(config, parts, samples)
+        try:
+            found = _vectorised(config, parts, samples)
+        except NotVectorised:
+            parts = split_by_all(config, examples_of, schema)
+            found = _vectorised(config, parts, samples)
     except (ValueError, KeyError, TypeError, NotImplementedError) as error:
         raise InputError(f"the configuration does not fit: {_first_line(error)}") from error
     sizes = _sizes(samples[""])

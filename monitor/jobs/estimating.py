@@ -84,6 +84,7 @@ class Estimator:
 
     def _document(self, key: WindowKey, revision: int, rows: Rows, calibration: Calibration) -> dict[str, Any]:
         from monitor.evaluate.estimate.estimating import estimate
+        from monitor.evaluate.estimate.findings import estimate_findings
         from monitor.evaluate.scores import served_scores
 
         estimates, reason = [], None
@@ -100,6 +101,7 @@ class Estimator:
             "revision": revision,
             "rows": len(rows),
             "estimates": [each.to_json() for each in estimates],
+            "findings": [each.to_json() for each in estimate_findings(estimates)],
             "reason": reason,
         }
 

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
+from monitor.errors import InputError
 from monitor.jobs.eval_configs import ServedConfig
 from monitor.profile.baseline import Baseline
 from monitor.records import Rows, WindowKey
 from monitor.store.ledger import Ledger
 
 if TYPE_CHECKING:
+    from monitor.evaluate.estimate.estimating import Calibration
+    from monitor.evaluate.examples import Outcomes
     from monitor.evaluate.quality.reference import QualityReference
 
 TRAINING = "training"
@@ -65,7 +71,6 @@ def baseline_evaluation(
     """
     if rows.label is None or rows.prediction is None:
         return None
-    from monitor.evaluate.estimate.estimating import calibrate
     from monitor.evaluate.live import served_examples
     from monitor.evaluate.quality.by_block import blocks_of
     from monitor.evaluate.quality.reference import reference_of
@@ -73,13 +78,42 @@ def baseline_evaluation(
     served = served_examples(rows, config.settled.config)
     if not len(served.examples):
         return None
-    blocks = None
+    blocks, numbers = None, np.zeros(len(served.examples), np.int64)
     if rows.event_times is not None and length is not None:
         times = rows.event_times[served.places]
         blocks = reference_of(TRAINING, blocks_of(served.examples, times, length, config.settled.config))
-    calibration = calibrate(served.examples.outcomes["", ""]) if estimate else None
+        numbers = times // length
+    calibration = _calibrated(served.examples.outcomes["", ""], numbers) if estimate else None
     return {
         "digest": config.digest,
         "reference": None if blocks is None else blocks.to_document(),
         "calibration": None if calibration is None else calibration.to_document(),
     }
+
+
+def _calibrated(outcomes: Outcomes, numbers: npt.NDArray[np.int64]) -> Calibration | None:
+    """Return the calibration of labelled rows, learned block by block of time: how blocks differ is part of its error.
+
+    None where the predictions are no scores that could be calibrated.
+    """
+    from monitor.evaluate.estimate.classification import ScoreCalibration
+    from monitor.evaluate.estimate.estimating import calibrate
+    from monitor.evaluate.estimate.regression import LossCalibration
+
+    blocks = [np.flatnonzero(numbers == number) for number in np.unique(numbers)]
+    try:
+        # What is predicted is told by all rows: a block may hold labels of one class only.
+        whole = calibrate(outcomes)
+        if len(blocks) < 2:
+            return whole
+        first = outcomes.take(blocks[0])
+        calibration: Calibration
+        if isinstance(whole, ScoreCalibration):
+            calibration = ScoreCalibration(threshold=whole.threshold).updated(first)
+        else:
+            calibration = LossCalibration.of(first)
+        for block in blocks[1:]:
+            calibration = calibration.updated(outcomes.take(block))
+    except InputError:
+        return None
+    return calibration

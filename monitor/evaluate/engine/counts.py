@@ -95,6 +95,8 @@ class ClassShares:
     def of(cls, computation: Any) -> ClassShares:
         """Return the statistic of one of TFMA's computations."""
         combiner = computation.combiner
+        if not combiner._class_ids:
+            raise NotVectorised("shares of no classes")
         return cls(combiner, Selection.of(combiner, computation.keys[0]), tuple(combiner._class_ids))
 
     def entries(self, examples: Examples) -> Entries:

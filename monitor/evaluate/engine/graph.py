@@ -54,11 +54,23 @@ class Split:
 
 
 def split(config: Any, examples_of: Mapping[str, Examples], schema: Any = None) -> Split:
-    """Return who computes what of a configuration, for examples of this shape by name of the model (see `of_model`).
+    """Return who computes what of a configuration, for these examples by name of the model (see `of_model`).
+
+    The first example tells whether a metric takes what there is; `split_by_all` asks all of them.
 
     Raises:
         ValueError: TFMA refuses the configuration.
     """
+    first = np.zeros(1, np.int64)
+    return _split(config, {name: each.take(first[: len(each)]) for name, each in examples_of.items()}, schema)
+
+
+def split_by_all(config: Any, examples_of: Mapping[str, Examples], schema: Any = None) -> Split:
+    """Return the same where some example, but not the first, is such that only TFMA takes a metric."""
+    return _split(config, examples_of, schema)
+
+
+def _split(config: Any, examples_of: Mapping[str, Examples], schema: Any) -> Split:
     from monitor.evaluate.on_tfma import only
 
     vectorised, rest = set(), {}
@@ -88,9 +100,8 @@ def model_of(leaf: Statistic) -> str:
 
 
 def _tried(leaf: Statistic, examples_of: Mapping[str, Examples]) -> None:
-    """Raise NotVectorised where the shape of the examples is one that a statistic does not take."""
-    examples = of_model(examples_of, model_of(leaf))
-    leaf.entries(examples.take(np.arange(min(1, len(examples)))))
+    """Raise NotVectorised where the examples are such that a statistic does not take them."""
+    leaf.entries(of_model(examples_of, model_of(leaf)))
 
 
 def _graphs(config: Any, schema: Any) -> list[Graph]:

@@ -107,7 +107,7 @@ def example_weights(outcomes: Outcomes, selection: Selection) -> Floats:
 
 
 def one_hot(labels: Floats, classes: int) -> Floats:
-    """Return class numbers (n, 1) as rows (n, classes) with a one; -1, a class that is not known, has none.
+    """Return class numbers (n, 1) as rows (n, classes) with a one; -1, a class that is not known, has none, and neither has k.
 
     Raises:
         InputError: a label is no class.
@@ -116,7 +116,7 @@ def one_hot(labels: Floats, classes: int) -> Floats:
     if labels.shape[1] != 1:
         raise NotVectorised(f"{labels.shape[1]} labels for {classes} predictions")
     numbers = labels[:, 0].astype(np.int64)
-    beyond = (numbers >= classes) | (numbers < -1)
+    beyond = (numbers > classes) | (numbers < -1)
     if beyond.any():
         raise InputError(f"label {labels[beyond][0, 0]:g} is no class: there are {classes} predictions, from class 0")
     return np.asarray(numbers[:, None] == np.arange(classes), dtype=np.float64)

@@ -8,6 +8,7 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
+from monitor.errors import InputError
 from monitor.evaluate.estimate.classification import ScoreCalibration
 from monitor.evaluate.estimate.estimates import Measure, Raw, interval
 from monitor.evaluate.estimate.questions import MOST_CLASSES, questions
@@ -143,6 +144,13 @@ def test_a_calibration_comes_back_from_json_and_says_the_same() -> None:
     window = scored(100, random)
     assert list(read.raw(window)) == list(calibration.raw(window))
     assert (read.epoch, read.threshold) == (1, 0.3)
+
+
+def test_another_number_of_classes_is_refused() -> None:
+    random = np.random.default_rng(11)
+    calibration = ScoreCalibration().updated(scored(50, random))
+    with pytest.raises(InputError, match="of another number of classes than those that were calibrated"):
+        calibration.updated(classed(50, random))
 
 
 def test_labels_that_come_make_it_surer() -> None:

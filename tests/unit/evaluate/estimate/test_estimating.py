@@ -15,7 +15,7 @@ from monitor.evaluate.estimate.estimates import Estimate, Measure, Raw, interval
 from monitor.evaluate.estimate.estimating import calibrate, calibration_from_document, estimate, track
 from monitor.evaluate.estimate.findings import estimate_findings
 from monitor.evaluate.estimate.regression import LossCalibration
-from monitor.evaluate.examples import Outcomes
+from monitor.evaluate.examples import Floats, Outcomes
 from tests.unit.evaluate.estimate.worlds import classed, measured, scored
 
 RANDOM = np.random.default_rng(1)
@@ -102,6 +102,23 @@ def test_where_concept_drift_is_suspected_nothing_is_estimable_and_numbers_stay(
     assert ". Not to be relied on: concept drift is suspected" in found[0].explanation
 
 
+@pytest.mark.parametrize("sort", ["scores", "losses"])
+def test_a_calibration_made_anew_is_tried_for_five_windows_first(sort: str) -> None:
+    random = np.random.default_rng(12)
+
+    def window() -> Outcomes:
+        return scored(400, random) if sort == "scores" else measured(400, random)[0]
+
+    calibration = calibrate(window()).updated(window()).renewed(1)
+    for learned in range(5):
+        reasons = {each.reason for each in estimate(window().predictions, None, calibration) if each.value is not None}
+        said = "concept drift was suspected, and the calibration was made anew: it has learned "
+        assert reasons == {f"{said}{learned} labelled windows since, and 5 are needed"}
+        unlabelled = Outcomes(np.full(3, np.nan), np.full(3, 0.5))
+        calibration = calibration.updated(window()).updated(unlabelled)
+    assert any(each.estimable for each in estimate(window().predictions, None, calibration))
+
+
 def test_where_scores_left_the_calibrated_range_nothing_is_estimable() -> None:
     scores = np.concatenate([np.full(90, 0.5), np.full(10, 0.999999)])
     found = estimate(scores, None, BINARY)
@@ -138,6 +155,12 @@ def test_calibrations_of_both_sorts_come_back_from_json() -> None:
     for calibration in (BINARY, calibrate(outcomes, features)):
         read = calibration_from_document(json.loads(json.dumps(calibration.to_document())))
         assert read.to_document() == calibration.to_document()
+
+
+@pytest.mark.parametrize("labels", [np.zeros(0), np.full(3, np.nan)], ids=["no rows", "no labels"])
+def test_without_labels_nothing_is_tracked(labels: Floats) -> None:
+    assert track(BINARY, Outcomes(labels, np.full(len(labels), 0.5))) == []
+    assert BINARY.updated(Outcomes(labels, np.full(len(labels), 0.5))) == BINARY
 
 
 def test_only_labelled_rows_are_tracked() -> None:

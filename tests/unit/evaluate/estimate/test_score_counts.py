@@ -80,11 +80,6 @@ def test_small_windows_are_joined_and_old_ones_forgotten() -> None:
     assert MOST_LABELS <= sum(block.effective for block in blocks) <= 1.1 * MOST_LABELS
 
 
-def test_a_window_without_labels_changes_nothing() -> None:
-    blocks = (labelled(10),)
-    assert with_newest(blocks, labelled(0)) == blocks
-
-
 def test_ten_windows_are_kept_however_large_they_are() -> None:
     blocks: tuple[ScoreCounts, ...] = ()
     for _ in range(15):
