@@ -7,22 +7,15 @@ from pathlib import Path
 import click
 
 from monitor.commands.opening import opened_model
-from monitor.commands.options import config_option
+from monitor.commands.options import config_option, last_option, lines_option
 
 
 @click.command("findings")
 @click.argument("model")
 @config_option
-@click.option("--last", type=click.IntRange(min=1), metavar="N", help="Only the newest N windows.")
+@last_option
 @click.option("--flagged", is_flag=True, help="Only flagged windows and slices.")
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(["table", "jsonl"]),
-    default="table",
-    show_default=True,
-    help="A table, or a JSON object a line as `backtest` writes them.",
-)
+@lines_option
 def command(*, model: str, config: Path, last: int | None, flagged: bool, format_: str) -> None:
     """Show the judged windows of MODEL, oldest first, each in its newest revision.
 

@@ -24,6 +24,15 @@ config_option = click.option(
 log_option = click.option(
     "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to log."
 )
+last_option = click.option("--last", type=click.IntRange(min=1), metavar="N", help="Only the newest N windows.")
+lines_option = click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["table", "jsonl"]),
+    default="table",
+    show_default=True,
+    help="A table, or a JSON object a line.",
+)
 detection_option = click.option(
     "--detection",
     type=click.Path(path_type=Path, dir_okay=False),

@@ -7,22 +7,15 @@ from pathlib import Path
 import click
 
 from monitor.commands.opening import opened_model
-from monitor.commands.options import config_option
+from monitor.commands.options import config_option, last_option, lines_option
 
 
 @click.command("quality")
 @click.argument("model")
 @config_option
-@click.option("--last", type=click.IntRange(min=1), metavar="N", help="Only the newest N windows.")
+@last_option
 @click.option("--lost", is_flag=True, help="Only windows in which quality was lost.")
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(["table", "jsonl"]),
-    default="table",
-    show_default=True,
-    help="A table, or a JSON object a line.",
-)
+@lines_option
 def command(*, model: str, config: Path, last: int | None, lost: bool, format_: str) -> None:
     """Show the quality of MODEL, window by window, oldest first: measured from labels, and estimated from scores before.
 
