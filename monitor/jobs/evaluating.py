@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from monitor.compare.findings import Verdict
 from monitor.config.settings import ModelSettings
 from monitor.cuts import SpanStorage
 from monitor.errors import ConfigError, InputError, InvariantBroken
@@ -18,6 +19,7 @@ from monitor.jobs.label_counting import LabelCounter
 from monitor.jobs.labelling import JoinedWindow, Labeller, reach_of
 from monitor.jobs.quality_documents import evaluation_document, unevaluated
 from monitor.jobs.quality_references import reference_for
+from monitor.jobs.quality_search import concentrated
 from monitor.profile.baseline import Baseline
 from monitor.records import Rows
 from monitor.store.evaluation_ledger import EvaluationRecord
@@ -149,6 +151,8 @@ class Evaluator:
             found = learned(self.ledger, joined.key, served.examples, baseline)
         tracked = self._tracked_before(joined) if found is None else [each.to_document() for each in found.tracked]
         document = evaluation_document(joined, served, evaluation, config, settings, reference, tracked)
+        if document["verdict"] == str(Verdict.FLAGGED):
+            document["concentrated"] = concentrated(rows, served)
         return document, found
 
     def _tracked_before(self, joined: JoinedWindow) -> Sequence[Mapping[str, Any]]:

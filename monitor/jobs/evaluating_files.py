@@ -20,7 +20,7 @@ from monitor.evaluate.evaluation import Evaluation
 from monitor.jobs.checking import about
 from monitor.jobs.eval_configs import read_config
 from monitor.jobs.evaluation_rows import EvaluationExamples, EvaluationFiles, EvaluationRows, examples_of, read_rows
-from monitor.report.evaluation_documents import RowCounts, json_text, summary
+from monitor.report.evaluation_documents import RowCounts, json_text, outputs_json, summary
 
 if TYPE_CHECKING:
     from monitor.evaluate.blessing import Judgement
@@ -76,6 +76,7 @@ def evaluate_files(files: EvaluationFiles) -> EvaluatedFiles:
     evaluation = _evaluated(files, settled.config, found)
     judgement = _judged(files, evaluation, settled, found.labelled)
     document = summary(evaluation, judgement, found.data, found.baseline_data, files.least_labels)
+    document["outputs"] = outputs_json(found.examples)
     written = _result(files, evaluation, settled.config, judgement)
     _write(folder, written | {SUMMARY: json_text(document).encode()})
     baseline = baseline_of(settled.config)

@@ -95,6 +95,7 @@ def evaluation_document(
         "engines": {name: str(engine) for name, engine in evaluation.engines.items()},
         "slices": slices,
         "calibration": None if error is None else error.to_json(),
+        "concentrated": [],
         "tracked": list(tracked),
     }
 
@@ -110,6 +111,7 @@ def unevaluated(joined: JoinedWindow, reason: str) -> dict[str, Any]:
         "engines": {},
         "slices": [],
         "calibration": None,
+        "concentrated": [],
         "tracked": [],
     }
 

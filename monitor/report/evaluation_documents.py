@@ -11,9 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
+import pyarrow as pa
 
 from monitor.compare.findings import finite
+from monitor.evaluate.calibration import calibration_error
 from monitor.evaluate.evaluation import Evaluation
+from monitor.evaluate.examples import Examples, Floats, Outcomes
+from monitor.evaluate.model_outputs import OutputKind, outputs_of
 from monitor.evaluate.wording import is_cross, number_of, slice_json
 
 SCHEMA_VERSION = 1
@@ -76,6 +80,38 @@ def summary(
             if not is_cross(key)
         ],
     }
+
+
+def outputs_json(examples: Examples) -> list[dict[str, Any]]:
+    """Return of each output of each model how well its scores are calibrated, where they are probabilities, and its health."""
+    return [
+        {
+            "model": model,
+            "output": output,
+            "calibration": _calibration_json(outcomes),
+            "health": outputs_of(
+                _column(outcomes.predictions), outcomes.weights, _kind(outcomes.predictions)
+            ).to_json(),
+        }
+        for (model, output), outcomes in examples.outcomes.items()
+    ]
+
+
+def _calibration_json(outcomes: Outcomes) -> dict[str, Any] | None:
+    values = (outcomes.predictions, outcomes.labels)
+    if not all(each.size and float(each.min()) >= 0.0 for each in values) or float(outcomes.predictions.max()) > 1.0:
+        return None
+    error = calibration_error(outcomes)
+    return None if error is None else error.to_json()
+
+
+def _column(predictions: Floats) -> pa.Array:
+    return pa.array(predictions) if predictions.ndim == 1 else pa.array(predictions.tolist())
+
+
+def _kind(predictions: Floats) -> OutputKind:
+    probable = predictions.size and float(predictions.min()) >= 0.0 and float(predictions.max()) <= 1.0
+    return OutputKind.PROBABILITY if probable else OutputKind.NUMBER
 
 
 def with_metrics(document: Mapping[str, Any], evaluation: Evaluation) -> dict[str, Any]:

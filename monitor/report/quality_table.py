@@ -90,6 +90,9 @@ def print_quality(console: Console, windows: Sequence[WindowQuality]) -> None:
             *([escape(_shortened(each.lost()))] if shows_lost else []),
         )
     console.print(table)
+    worst = next((each for each in reversed(windows) if each.evaluation and each.evaluation.get("concentrated")), None)
+    if worst is not None and worst.evaluation is not None:
+        console.print(f"{worst.start}: {escape('; '.join(worst.evaluation['concentrated']))}", highlight=False)
     console.print(
         "[dim]~ was estimated from the scores, before the labels came; ? is an estimate that is not to be relied on.[/]"
     )
