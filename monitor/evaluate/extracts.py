@@ -88,7 +88,5 @@ def _converted(values: pa.Array) -> pa.Array | None:
         values = values.dictionary_decode()
     if pt.is_boolean(values.type) or pt.is_integer(values.type):
         return values.cast(pa.int64())
-    if pt.is_float16(values.type):
-        return values.cast(pa.float32())
-    known = (pt.is_floating, pt.is_string, pt.is_large_string, pt.is_binary, pt.is_large_binary)
+    known = (pt.is_float32, pt.is_float64, pt.is_string, pt.is_large_string, pt.is_binary, pt.is_large_binary)
     return values if any(is_type(values.type) for is_type in known) else None

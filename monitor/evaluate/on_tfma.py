@@ -10,6 +10,7 @@ import base64
 import logging
 import re
 import uuid
+import warnings
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -38,7 +39,7 @@ Result = tuple[str, Any, Any]
 """What was found (`metrics`, `plots`, `attributions` or `examples`), of which slice, and its values."""
 
 _EXAMPLES = re.compile(
-    r"( \[while running |:? (label|labels|prediction|tensor|inputs|values)=|, but the values are ).*"
+    r"( \[while running |[:,]? (labels?|prediction|tensor|inputs|values|StandardMetricInputs)=|, but the values are |: \[).*"
 )
 """Where a message of TFMA's goes on with values of examples, which belong in no error text."""
 
@@ -197,13 +198,16 @@ def _innermost(error: BaseException) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what Beam and TFMA log to ourselves: they tell of steps that work, and repeat whole examples where one fails."""
+    """Keep what Beam and TFMA say to ourselves: they tell of steps that work, and repeat whole examples where one fails."""
     loggers = [logging.getLogger(name) for name in ("apache_beam", "absl")]
     before = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)
     try:
-        yield
+        with warnings.catch_warnings():
+            # TFMA divides by zero where a metric is not defined, and says so with a NaN.
+            warnings.filterwarnings("ignore", category=RuntimeWarning, module="tensorflow_model_analysis")
+            yield
     finally:
         for logger, level in zip(loggers, before, strict=True):
             logger.setLevel(level)

@@ -28,6 +28,7 @@ class BinaryMatrices:
         combiner, key = computation.combiner, computation.keys[0]
         if computation.preprocessors or combiner._example_id_key or not combiner._enable_fractional_labels:
             raise NotVectorised("examples of each kind, or labels that are compared with the thresholds")
+        _insist_on_usual_inputs(combiner)
         matrices = combiner._binary_confusion_matrices
         return cls(key, Selection.of(combiner, key), tuple(matrices._thresholds))
 
@@ -68,6 +69,7 @@ class ClassMatrices:
     def of(cls, computation: Any) -> ClassMatrices:
         """Return the statistic of one of TFMA's computations."""
         combiner, key = computation.combiner, computation.keys[0]
+        _insist_on_usual_inputs(combiner)
         return cls(key, Selection.of(combiner, key), tuple(combiner._thresholds))
 
     def entries(self, examples: Examples) -> Entries:
@@ -104,3 +106,11 @@ class ClassMatrices:
             number, actual = divmod(rest, classes)
             found[self.thresholds[number]][theirs.MatrixEntryKey(actual, predicted - 1)] = float(sums[0, cell])
         return {self.key: found}
+
+
+def _insist_on_usual_inputs(combiner: Any) -> None:
+    """Raise NotVectorised for a metric that makes labels and predictions of its own, such as the plot of a score distribution."""
+    from tensorflow_model_analysis.metrics.metric_util import to_label_prediction_example_weight
+
+    if combiner._extract_label_prediction_and_weight is not to_label_prediction_example_weight:
+        raise NotVectorised("inputs of its own")

@@ -79,7 +79,8 @@ def sums_by_slice(
     step = max(1, _CELLS_AT_ONCE // (entries.cells * len(entries.values)))
     for first in range(0, len(membership.keys), step):
         last = min(first + step, len(membership.keys))
-        sums = _sums(entries, membership, first, last, times)
+        with np.errstate(invalid="ignore", over="ignore"):  # infinite scores add up to what TFMA's do
+            sums = _sums(entries, membership, first, last, times)
         for number in range(first, last):
             yield number, sums[number - first]
 
