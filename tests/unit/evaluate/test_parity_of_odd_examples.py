@@ -14,8 +14,12 @@ from monitor.evaluate.evaluating import evaluate
 from monitor.evaluate.examples import Examples, Outcomes
 from tests.unit.evaluate.oracle import KERAS, differences, eval_config, said_by, tfma_once, tfma_says
 
-# TFMA divides by zero where a metric is not defined.
-pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:tensorflow_model_analysis.*")
+pytestmark = [
+    # TFMA divides by zero where a metric is not defined.
+    pytest.mark.filterwarnings("ignore::RuntimeWarning:tensorflow_model_analysis.*"),
+    # A run of TFMA for each: minutes in all.
+    pytest.mark.slow,
+]
 
 NAN, INF = float("nan"), float("inf")
 BINARY = ("AUC", "Precision", "BinaryCrossEntropy", "Calibration", "MeanLabel", "MeanSquaredError", "CalibrationPlot")
