@@ -13,8 +13,10 @@ from rich.table import Table
 
 _CELL = 14
 """Columns that a value with its estimate takes, with what is between columns."""
-_TAKEN = 42
-"""Columns that all else takes, but for what was lost."""
+_TAKEN = 34
+"""Columns that labels and verdict take."""
+_EARLY = 14
+"""Columns that a verdict takes beyond that where not all labels are in."""
 _LOST = 26
 _COLORS = {"flagged": "red", "ok": "green", "insufficient_evidence": "yellow"}
 _NONE = "–"
@@ -68,9 +70,11 @@ class WindowQuality:
 
 def print_quality(console: Console, windows: Sequence[WindowQuality]) -> None:
     """Print a row for each window, with the first metrics that say something of quality: measured, and estimated below."""
-    shows_lost = console.width >= _TAKEN + _LOST + 2 * _CELL
-    metrics = _fitting(telling(windows), console.width - _TAKEN - (_LOST if shows_lost else 0))
     daily = all(each.start.endswith("T00:00:00Z") for each in windows)
+    early = any(each.evaluation is not None and each.evaluation["stage"] != "final" for each in windows)
+    room = console.width - _TAKEN - (10 if daily else 16) - (_EARLY if early else 0)
+    shows_lost = room >= _LOST + 2 * _CELL
+    metrics = _fitting(telling(windows), room - (_LOST if shows_lost else 0))
     versions = len({each.version for each in windows}) > 1
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
     for name in ("Window from", *(["Version"] if versions else []), "Labels"):
@@ -79,7 +83,7 @@ def print_quality(console: Console, windows: Sequence[WindowQuality]) -> None:
         table.add_column(escape(metric), no_wrap=True)
     table.add_column("Verdict", no_wrap=True)
     if shows_lost:
-        table.add_column("Lost", no_wrap=True)
+        table.add_column("Lost", no_wrap=True, max_width=_LOST - 2)
     for each in windows:
         table.add_row(
             each.start[:10] if daily else each.start.removesuffix(":00Z").replace("T", " "),
