@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from monitor.errors import InputError
-from monitor.evaluate.examples import Examples, Floats, Outcomes
+from monitor.evaluate.examples import Examples, Floats, Outcomes, Places
 
 
 class NotVectorised(Exception):
@@ -144,8 +144,7 @@ def _columns(values: Floats) -> Floats:
 def _selected(labels: Floats, predictions: Floats, selection: Selection) -> tuple[Floats, Floats]:
     sub_key, classes = selection.sub_key, predictions.shape[1]
     if sub_key.k is not None:
-        # TFMA takes the first of an unsorted partition, which is the k-th largest.
-        chosen = _largest(predictions, sub_key.k)[:, :1]
+        chosen = _kth_largest(predictions, sub_key.k)
         return _at(_dense(labels, classes), chosen), _at(predictions, chosen)
     if sub_key.top_k is not None:
         chosen = _largest(predictions, sub_key.top_k)
@@ -170,10 +169,21 @@ def _dense(labels: Floats, classes: int) -> Floats:
     return labels if labels.shape[1] == classes else one_hot(labels, classes)
 
 
-def _largest(predictions: Floats, k: int) -> Any:
+def _largest(predictions: Floats, k: int) -> Places:
+    """Return the columns (n, k) of the largest predictions of each row; TFMA says, by version, which of equal ones."""
+    from tensorflow_model_analysis.metrics.metric_util import top_k_indices
+
     if k > predictions.shape[1]:
         raise InputError(f"the top {k} are asked for; the predictions have {predictions.shape[1]} classes")
-    return np.argpartition(predictions, -k, axis=1)[:, -k:]
+    columns = top_k_indices(k, predictions)[1]
+    return np.asarray(columns, dtype=np.int64).reshape(len(predictions), k)
+
+
+def _kth_largest(predictions: Floats, k: int) -> Places:
+    """Return the column (n, 1) of the k-th largest prediction of each row: the least of the k largest, of equal ones the last."""
+    chosen = _largest(predictions, k)
+    last = k - 1 - _at(predictions, chosen)[:, ::-1].argmin(axis=1)
+    return np.take_along_axis(chosen, last[:, None], axis=1)
 
 
 def _at(values: Floats, chosen: Any) -> Floats:

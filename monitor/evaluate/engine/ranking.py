@@ -117,7 +117,7 @@ def _one_weight(weights: Floats, queries: Queries) -> Floats:
     least, most = np.full(queries.count, np.inf), np.full(queries.count, -np.inf)
     np.minimum.at(least, queries.numbers, weights)
     np.maximum.at(most, queries.numbers, weights)
-    if (least != most).any():
+    if not np.allclose(least, most):
         raise InputError("the examples of one query must all have the same weight")
     return least
 
