@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from monitor.evaluate.config_checks import check_as_written, check_settled, mentioned_words, slicing_columns
 from monitor.evaluate.eval_config import Source, parse_eval_config
 from monitor.evaluate.examples import Examples, Outcomes
 from monitor.evaluate.model_specs import Settled, baseline_of, without_baseline
 from monitor.evaluate.reading import OutputColumns, Side, check_columns, labelled_examples, mentioned
+from monitor.evaluate.scores import usable_predictions
 from monitor.records import Rows
 
 _WEIGHT = "\x00weight"
@@ -34,7 +34,7 @@ class ServedExamples:
         examples: those with a label and a prediction that is a number.
         places: their places among the rows.
         unlabelled: how many rows have no label.
-        invalid: how many labelled rows have no prediction, or one that is not finite.
+        invalid: how many labelled rows have no prediction, or one that is not finite or not of the shape that most have.
     """
 
     examples: Examples
@@ -79,9 +79,11 @@ def served_examples(rows: Rows, config: Any) -> ServedExamples:
     """
     label, prediction = str(rows.label), str(rows.prediction)
     known = np.asarray(rows.features.column(label).is_valid(), dtype=np.bool_)
-    valid = _finite(rows.features.column(prediction))
+    usable = usable_predictions(rows.features.column(prediction))
+    valid = np.asarray(usable.is_valid(), dtype=np.bool_)
     places = np.flatnonzero(known & valid)
-    table = rows.features.take(pa.array(places))
+    column = rows.features.column_names.index(prediction)
+    table = rows.features.set_column(column, prediction, usable).take(pa.array(places))
     wanted = slicing_columns(config)
     check_columns(table.column_names, wanted, "the served rows")
     expressions = [spec.slice_keys_sql for spec in config.slicing_specs if spec.slice_keys_sql]
@@ -103,13 +105,6 @@ def _of_use(table: pa.Table, columns: OutputColumns, needed: set[str]) -> list[s
         for name in table.column_names
         if name in needed or name in (columns.label, columns.prediction, columns.weight)
     ]
-
-
-def _finite(column: pa.ChunkedArray) -> Any:
-    there = np.asarray(column.is_valid(), dtype=np.bool_)
-    if not pa.types.is_floating(column.type):
-        return there
-    return there & np.asarray(pc.fill_null(pc.is_finite(column), False), dtype=np.bool_)
 
 
 def _weighted(outcomes: Outcomes, weights: Any) -> Outcomes:
