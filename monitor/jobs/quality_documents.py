@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from monitor.clock import rfc3339
@@ -71,6 +72,8 @@ def evaluation_document(
         name = dict(named(key))
         # A threshold may be on a slice that never occurs: that is told of all rows.
         mine = [finding for of, finding in missed if (of.slice if of.slice in known else {}) == name]
+        if evaluation.examples.get(key, 0) < quality.min_labels:
+            mine = [_too_few(finding, evaluation.examples.get(key, 0), quality.min_labels) for finding in mine]
         numbers = {metric_text(metric): number_of(value) for metric, value in metrics.items()}
         slices.append(
             {
@@ -157,6 +160,12 @@ def _missed(judgement: Judgement, *, final: bool) -> list[tuple[Reason, Finding]
         )
         for reason in judgement.reasons
     ]
+
+
+def _too_few(finding: Finding, labels: int, least: int) -> Finding:
+    """Return a finding about a threshold that so few labels cannot be held against."""
+    reason = f"{labels:,} labelled examples; {least:,} are needed"
+    return replace(finding, flagged=False, reason=reason, outcome=Outcome.INFORMATIVE)
 
 
 def _are_probabilities(outcomes: Any) -> bool:

@@ -61,10 +61,13 @@ class Service:
     requests: MemoryTopic = field(default_factory=lambda: MemoryTopic("requests", "requests-id", [[]]))
     labels: MemoryTopic = field(default_factory=lambda: MemoryTopic("labels", "labels-id", [[]]))
     storage: MemoryStorage = field(default_factory=MemoryStorage)
+    more: str = ""
+    """Lines of the model's settings."""
+    city: Callable[[int], str] = lambda place: "oslo" if place % 2 else "rome"
 
     def __post_init__(self) -> None:
         (self.folder / "eval.pbtxt").write_text(EVAL_CONFIG)
-        (self.folder / "driftline.yaml").write_text(SETTINGS)
+        (self.folder / "driftline.yaml").write_text(SETTINGS.replace("    evaluation:", f"{self.more}    evaluation:"))
         self.settings = load_settings(self.folder / "driftline.yaml")
         self.ledger = Ledger.open(self.settings.store, "default")
         self.clock = ManualClock(START + 48 * HOUR)
@@ -86,7 +89,7 @@ class Service:
                         "version": "1",
                         "request_id": f"{hour}-{place}",
                         "event_time": rfc3339(START + HOUR * (hour + place / rows)),
-                        "features": {"city": "oslo" if place % 2 else "rome"},
+                        "features": {"city": self.city(place)},
                         "prediction": float(score),
                     }
                 ).encode(),
@@ -272,3 +275,21 @@ def test_predictions_that_are_not_finite_are_left_out_and_counted(service: Servi
     document = service.evaluations()[0][-1]
     assert document["invalid_predictions"] == 5
     assert overall(document)["labelled"] == ROWS
+
+
+def test_sampled_rows_count_for_the_traffic_that_they_stand_for(tmp_path: Path) -> None:
+    sampling = "    sampling: {max_rows_per_window: 150, floors: [{by: [city], rows: 15}]}\n"
+    service = Service(tmp_path, more=sampling, city=lambda place: "oslo" if place % 20 else "rome")
+    truth = service.serve(0)
+    service.label(0, truth)
+    service.quiet(service.requests, 1.0)
+    service.quiet(service.labels, 4.0)
+    service.look()
+    document = service.evaluations()[0][-1]
+    assert 150 <= document["labels"]["labelled"] < 200
+    assert overall(document)["metrics"]["example_count"] == pytest.approx(ROWS)
+    rome = next(each for each in document["slices"] if each["slice"] == {"city": "rome"})
+    assert rome["metrics"]["example_count"] == pytest.approx(ROWS / 20)
+    assert rome["labelled"] < 30
+    assert not any(finding["flagged"] for finding in rome["findings"]), "so few labels are held against no threshold"
+    service.ledger.close()
