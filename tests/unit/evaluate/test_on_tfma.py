@@ -66,6 +66,7 @@ def examples(labels: list[float], **features: pa.Array) -> Examples:
     return Examples({("", ""): Outcomes(np.array(labels), np.full(len(labels), 0.25))}, features)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ASKED)
 def test_what_is_evaluated_in_process_is_what_tfma_says_of_columns(name: str) -> None:
     from monitor.evaluate import on_tfma
