@@ -63,7 +63,8 @@ class NumericBins:
         """
         limit = np.finfo(np.float64).max / 4.0
         with np.errstate(over="ignore"):
-            scaled = (np.clip(values, -limit, limit) - self.centre) / max(3.0 * self.scale, 1e-300)
+            # A third of each, so that neither three scales nor the distance from the centre is beyond all numbers.
+            scaled = (np.clip(values, -limit, limit) / 3.0 - self.centre / 3.0) / max(self.scale, 1e-300)
         scores: Floats = np.arcsinh(np.clip(scaled, -limit, limit))
         return scores
 

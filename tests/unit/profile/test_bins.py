@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -24,6 +24,7 @@ VALUES = hnp.arrays(np.float64, st.integers(1, 200), elements=st.floats(allow_na
 
 
 @given(values=VALUES, others=VALUES)
+@example(values=np.array([0.0, -7e298, *[1.797693134e308] * 3]), others=np.zeros(1))
 def test_every_number_falls_into_one_cell_and_the_baselines_own_into_inner_ones(values: Floats, others: Floats) -> None:
     bins = numeric_bins(values, None)
     cells = bins.cells(np.concatenate([values, others]))
