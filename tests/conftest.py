@@ -31,6 +31,37 @@ settings.register_profile(
 settings.load_profile("driftline")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    what = "leave out the tests that FILE names, which passed a moment ago, and add to it those that pass now"
+    parser.addoption("--passed-before", type=Path, metavar="FILE", help=what)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    file = config.getoption("--passed-before")
+    if file is not None:
+        config.pluginmanager.register(PassedBefore(file))
+
+
+class PassedBefore:
+    """Keeps a run of all tests from repeating those of a run without servers, in the same checkout."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._passed = set(file.read_text().splitlines()) if file.exists() else set()
+
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        again = [item for item in items if item.nodeid in self._passed]
+        items[:] = [item for item in items if item.nodeid not in self._passed]
+        config.hook.pytest_deselected(items=again)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call" and report.passed:
+            self._passed.add(report.nodeid)
+
+    def pytest_sessionfinish(self) -> None:
+        self._file.write_text("\n".join(sorted(self._passed)))
+
+
 def _server(variable: str, how: str) -> str:
     """Return the value of the environment variable that names a server, or skip (fail where servers are required)."""
     value = os.environ.get(variable, "")
