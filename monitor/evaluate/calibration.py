@@ -117,6 +117,17 @@ def calibration_error(
     return _error(scores, labels, weights, number)
 
 
+def calibration_json(outcomes: Outcomes) -> dict[str, Any] | None:
+    """Return the calibration error as a JSON object; None where predictions are no probabilities of what the labels say.
+
+    The labels beside a score for each class may be the classes' numbers.
+    """
+    asked = (outcomes.predictions,) if outcomes.predictions.ndim == 2 else (outcomes.predictions, outcomes.labels)
+    probable = outcomes.predictions.size and all(is_chance(values).all() for values in asked)
+    error = calibration_error(outcomes) if probable else None
+    return None if error is None else error.to_json()
+
+
 def _numbers(scores: Floats, weights: Floats, bins: int, binning: Binning) -> Places:
     if binning is Binning.EQUAL_WIDTH:
         return np.minimum((scores * bins).astype(np.int64), bins - 1)

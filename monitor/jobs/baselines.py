@@ -11,13 +11,13 @@ import pyarrow as pa
 
 from collectors.privacy import Privacy
 from monitor.clock import from_micros, rfc3339
-from monitor.config.settings import ModelSettings
+from monitor.config.settings import ModelSettings, SamplingSettings
 from monitor.cuts import SpanStorage
 from monitor.errors import InputError
 from monitor.jobs.checking import ReferenceFiles, baseline_of, read_reference
 from monitor.jobs.eval_configs import EvalConfigs
-from monitor.jobs.judging import read_rows
 from monitor.jobs.quality_references import baseline_evaluation
+from monitor.jobs.window_rows import ColumnPlan, read_rows
 from monitor.profile.baseline import Baseline
 from monitor.profile.schema import column_types_of
 from monitor.records import Rows
@@ -78,14 +78,8 @@ def baseline_from_windows(
     previous = Baseline.from_document(active[1]) if active else None
     if schema is None and previous is not None and not previous.schema_inferred:
         schema = previous.schema
-    rows = read_rows(
-        pending,
-        storage,
-        column_types_of(schema) if schema else {},
-        max_rows=_MAX_ROWS,
-        prediction=previous.prediction if previous else None,
-        label=previous.label if previous else None,
-    )
+    plan = replace(ColumnPlan.of(previous), types=column_types_of(schema) if schema else {})
+    rows = read_rows(pending, storage, SamplingSettings(max_rows_per_window=_MAX_ROWS), plan)
     baseline = _baseline(rows, schema, settings)
     source = {
         "kind": "windows",

@@ -14,7 +14,7 @@ from monitor.clock import rfc3339
 from monitor.config.settings import ModelSettings
 from monitor.cuts import SpanStorage
 from monitor.errors import InputError
-from monitor.jobs.judging import read_rows
+from monitor.jobs.window_rows import ActiveBaselines, ColumnPlan, read_rows
 from monitor.profile.baseline import Baseline
 from monitor.records import Rows, WindowKey
 from monitor.store.leases import Lease
@@ -47,6 +47,7 @@ class Estimator:
 
     ledger: Ledger
     storage: SpanStorage
+    baselines: ActiveBaselines
 
     def tick(
         self, model: str, settings: ModelSettings, lease: Lease, now: datetime, until: datetime | None = None
@@ -62,22 +63,13 @@ class Estimator:
         waiting = [key for key in self.ledger.estimates.waiting(model) if until is None or key.window.end <= until]
         if not waiting:
             return
-        active = self.ledger.baselines.active(model)
-        baseline = None if active is None else Baseline.from_document(active[1])
+        baseline = self.baselines.of(model)
         for key in waiting:
             calibration = calibration_of(self.ledger, key, baseline)
             if calibration is None:
                 continue
             pending = self.ledger.windows.spans_of(key)
-            rows = read_rows(
-                pending,
-                self.storage,
-                {} if baseline is None else baseline.column_types,
-                max_rows=settings.sampling.max_rows_per_window,
-                floors=settings.sampling.floors,
-                prediction=None if baseline is None else baseline.prediction,
-                label=None if baseline is None else baseline.label,
-            )
+            rows = read_rows(pending, self.storage, settings.sampling, ColumnPlan.of(baseline))
             document = self._document(key, pending.revision, rows, calibration)
             self.ledger.estimates.record(key, pending.revision, document, lease, now)
             yield key

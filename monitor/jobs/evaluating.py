@@ -10,16 +10,18 @@ from typing import Any
 import structlog
 
 from monitor.compare.findings import Verdict
+from monitor.config.evaluation import EvaluationSettings
 from monitor.config.settings import ModelSettings
 from monitor.cuts import SpanStorage
-from monitor.errors import ConfigError, InputError, InvariantBroken
+from monitor.errors import ConfigError, InputError
 from monitor.jobs.estimating import Learned, learned
 from monitor.jobs.eval_configs import EvalConfigs, ServedConfig
 from monitor.jobs.label_counting import LabelCounter
 from monitor.jobs.labelling import JoinedWindow, Labeller, reach_of
-from monitor.jobs.quality_documents import evaluation_document, unevaluated
+from monitor.jobs.quality_documents import judged_evaluation, unevaluated
 from monitor.jobs.quality_references import reference_for
 from monitor.jobs.quality_search import concentrated
+from monitor.jobs.window_rows import ActiveBaselines, ColumnPlan
 from monitor.profile.baseline import Baseline
 from monitor.records import Rows
 from monitor.store.evaluation_ledger import EvaluationRecord
@@ -39,6 +41,7 @@ class Evaluator:
 
     ledger: Ledger
     storage: SpanStorage
+    baselines: ActiveBaselines
     configs: EvalConfigs = field(default_factory=EvalConfigs)
 
     def __post_init__(self) -> None:
@@ -75,38 +78,32 @@ class Evaluator:
         due = self._labeller.due(model, settings, now)
         if not due:
             return
-        active = self.ledger.baselines.active(model)
-        baseline = None if active is None else Baseline.from_document(active[1])
+        baseline = self.baselines.of(model)
         for joined in self._labeller.join(model, due, settings, now):
             before(joined.key.window.end + reach_of(settings).horizon)
-            record = self._evaluated(joined, settings, baseline, lease, now)
-            if record is not None:
-                yield record
+            if not _is_worth_it(joined):
+                self.ledger.evaluations.looked(joined.key, joined.look, lease)
+                continue
+            rows = self._labeller.rows(joined, settings, ColumnPlan.of(baseline))
+            yield self._evaluated(joined, rows, settings.evaluation, baseline, lease, now)
 
     def _evaluated(
-        self, joined: JoinedWindow, settings: ModelSettings, baseline: Baseline | None, lease: Lease, now: datetime
-    ) -> EvaluationRecord | None:
-        counts, candidate, stage = joined.labels.counts, joined.due.candidate, joined.due.stage
-        gone = stage is Stage.RESTATED and joined.deleted  # what it was made from is no longer all there
-        if gone or not worth_it(stage, candidate, counts.labelled, counts.predictions, joined.labels.digest):
-            self.ledger.evaluations.looked(joined.key, joined.look, lease)
-            return None
-        rows = self._labeller.rows(
-            joined,
-            settings,
-            {} if baseline is None else baseline.column_types,
-            None if baseline is None else baseline.prediction,
-            None if baseline is None else baseline.label,
-        )
-        if settings.evaluation is None:
-            raise InvariantBroken("a model without `evaluation` is evaluated")
-        config = self.configs.of(settings.evaluation, weighted=rows.weights is not None)
+        self,
+        joined: JoinedWindow,
+        rows: Rows,
+        settings: EvaluationSettings,
+        baseline: Baseline | None,
+        lease: Lease,
+        now: datetime,
+    ) -> EvaluationRecord:
+        counts, candidate = joined.labels.counts, joined.due.candidate
+        config = self.configs.of(settings, weighted=rows.weights is not None)
         document, found = self._document(joined, rows, config, settings, baseline)
         newest = candidate.newest
         record = EvaluationRecord(
             key=joined.key,
             revision=1 if newest is None else newest.revision + 1,
-            stage=stage,
+            stage=joined.due.stage,
             traffic_revision=joined.pending.revision,
             verdict=document["verdict"],
             blessing=document["blessing"],
@@ -128,7 +125,7 @@ class Evaluator:
         joined: JoinedWindow,
         rows: Rows,
         config: ServedConfig,
-        settings: ModelSettings,
+        settings: EvaluationSettings,
         baseline: Baseline | None,
     ) -> tuple[dict[str, Any], Learned | None]:
         from monitor.evaluate.evaluating import evaluate
@@ -147,19 +144,24 @@ class Evaluator:
             return unevaluated(joined, str(error)), None
         reference = reference_for(self.ledger, joined.key, config, baseline)
         found = None
-        if settings.evaluation is not None and settings.evaluation.estimate and joined.due.stage is Stage.FINAL:
+        if settings.estimate and joined.due.stage is Stage.FINAL:
             found = learned(self.ledger, joined.key, served.examples, baseline)
         tracked = self._tracked_before(joined) if found is None else [each.to_document() for each in found.tracked]
-        document = evaluation_document(joined, served, evaluation, config, settings, reference, tracked)
-        if document["verdict"] == str(Verdict.FLAGGED):
-            document["concentrated"] = concentrated(rows, served)
-        return document, found
+        judged = judged_evaluation(joined, served, evaluation, config, settings, reference)
+        where = concentrated(rows, served) if judged["verdict"] == str(Verdict.FLAGGED) else []
+        return judged | {"concentrated": where, "tracked": tracked}, found
 
     def _tracked_before(self, joined: JoinedWindow) -> Sequence[Mapping[str, Any]]:
         """Return how estimates fared by the final evaluation, which taught what there was to learn."""
         if joined.due.stage is not Stage.RESTATED:
             return []
         return next((e.evaluation.document["tracked"] for e in self.ledger.evaluations.history(joined.key)[::-1]), [])
+
+
+def _is_worth_it(joined: JoinedWindow) -> bool:
+    counts, stage = joined.labels.counts, joined.due.stage
+    gone = stage is Stage.RESTATED and joined.deleted  # what it was made from is no longer all there
+    return not gone and worth_it(stage, joined.due.candidate, counts.labelled, counts.predictions, joined.labels.digest)
 
 
 def describe_evaluation(record: EvaluationRecord) -> Mapping[str, Any]:

@@ -2,53 +2,45 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from monitor.compare.family import judge_window
 from monitor.compare.feedback import NO_FEEDBACK
 from monitor.compare.findings import Finding, Kind, Outcome, Subject, Verdict, WindowFindings
 from monitor.config.loading import configuration_hash
-from monitor.config.settings import FloorSettings, ModelSettings
+from monitor.config.settings import ModelSettings
 from monitor.cuts import SpanStorage
-from monitor.errors import TransientError
 from monitor.jobs.accumulating import accumulated
 from monitor.jobs.found_beside import found_beside
 from monitor.jobs.history import LedgerHistory, Pinned
 from monitor.jobs.marking import feedback_of
 from monitor.jobs.references import earlier_windows
+from monitor.jobs.window_rows import ActiveBaselines, ColumnPlan, read_rows
 from monitor.profile.baseline import Baseline
 from monitor.profile.sliced import WindowProfile, profile_window
 from monitor.profile.slices import slice_specs
-from monitor.records import ColumnTypes, Rows
+from monitor.records import Rows
 from monitor.store.ledger import Ledger
 from monitor.store.verdict_ledger import Judgement, SliceJudgement
 from monitor.store.window_ledger import PendingWindow
-from monitor.window.rows import rows_of_window
 from monitor.window.slicing import OVERALL, slice_key, slice_name
-
-_KEEP_ALL = 2**64
 
 
 @dataclass
 class Judge:
-    """Judges windows of all models; keeps each model's active baseline in memory while its number stays the same."""
+    """Judges windows of all models of one ledger."""
 
     ledger: Ledger
     storage: SpanStorage
-    _baselines: dict[str, Baseline] = field(default_factory=dict)
+    baselines: ActiveBaselines
     _pinned: dict[tuple[str, str], Pinned] = field(default_factory=dict)
 
     def judge(self, pending: PendingWindow, settings: ModelSettings) -> Judgement:
         """Return the judgement of one closed window; raises TransientError when a span file cannot be read."""
         key = pending.key
         digest = configuration_hash(settings)
-        baseline = self._baseline(key.model)
+        baseline = self.baselines.of(key.model)
         if baseline is None:
             return Judgement(pending, _without_baseline(pending).to_json(), None, None, digest)
         specs = slice_specs(settings.slices)
@@ -84,66 +76,16 @@ class Judge:
             None if accumulation is None else accumulation.to_document(),
         )
 
-    def _baseline(self, model: str) -> Baseline | None:
-        number = self.ledger.baselines.active_number(model)
-        if number is None:
-            return None
-        known = self._baselines.get(model)
-        if known is None or known.number != number:
-            document = self.ledger.baselines.document(model, number)
-            known = self._baselines[model] = replace(Baseline.from_document(document), number=number)
-        return known
-
     def _profile(self, pending: PendingWindow, baseline: Baseline, settings: ModelSettings) -> WindowProfile:
         return profile_window(self._rows(pending, baseline, settings), baseline, slice_specs(settings.slices))
 
     def _rows(self, pending: PendingWindow, baseline: Baseline, settings: ModelSettings) -> Rows:
-        return read_rows(
-            pending,
-            self.storage,
-            baseline.column_types,
-            max_rows=settings.sampling.max_rows_per_window,
-            floors=settings.sampling.floors,
-            prediction=baseline.prediction,
-            label=baseline.label,
-        )
+        return read_rows(pending, self.storage, settings.sampling, ColumnPlan.of(baseline))
 
 
 def _slice_judgement(found: WindowFindings, current: WindowProfile) -> tuple[str, SliceJudgement]:
     key = slice_key(found.slice)
     return slice_name(key), SliceJudgement(found.to_json(), current.slices[key].to_document())
-
-
-def read_rows(
-    pending: PendingWindow,
-    storage: SpanStorage,
-    types: ColumnTypes,
-    *,
-    max_rows: int,
-    prediction: str | None,
-    label: str | None,
-    floors: Sequence[FloorSettings] = (),
-) -> Rows:
-    """Return the rows of a window's spans in canonical order; raises TransientError when a file cannot be read."""
-    theta = min((span.theta for span in pending.spans), default=_KEEP_ALL)
-    return rows_of_window(
-        [_read_span(storage, span.name) for span in pending.spans],
-        types,
-        theta=theta,
-        max_rows=max_rows,
-        seen=pending.rows_seen,
-        strata=pending.strata,
-        floors=floors,
-        prediction=prediction,
-        label=label,
-    )
-
-
-def _read_span(storage: SpanStorage, name: str) -> pa.Table:
-    try:
-        return pq.read_table(io.BytesIO(storage.get(name)))
-    except (OSError, pa.ArrowInvalid) as error:
-        raise TransientError(f"spans: cannot read {name}: {type(error).__name__}") from error
 
 
 def _without_baseline(pending: PendingWindow) -> WindowFindings:

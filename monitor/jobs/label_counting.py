@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from collectors.sampler import KEEP_ALL, theta_of
 from monitor import records as r
 from monitor.config.settings import ModelSettings
 from monitor.cuts import SpanStorage
@@ -23,8 +24,6 @@ from monitor.window.label_reach import Reach, overlap
 
 COUNT_ROWS = 4_000_000
 """Labels that are counted at once: some 250 MB."""
-
-_HASHES = 2**64
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +47,7 @@ class LabelCounter:
         if uncounted is None:
             return None
         # A label says nothing of the rate at which its prediction was kept, so the configured one counts too.
-        rate = int(settings.sampling.rate * _HASHES)
+        rate = theta_of(settings.sampling.rate)
         fates = self._fates(uncounted, reach, max(rate, 1))
         self.ledger.labels.record(uncounted, fates, reach, lease, now)
         return sum(fates.values(), FateCounts())
@@ -74,6 +73,6 @@ class LabelCounter:
 def _captured_below(predictions: pa.Table) -> int:
     """Return below which hash all predictions were captured, where they were sampled by it before they reached a collector."""
     if r.HASH_RATE not in predictions.column_names:
-        return _HASHES
+        return KEEP_ALL
     rate = pc.min(predictions.column(r.HASH_RATE)).as_py()
-    return _HASHES if rate is None else max(int(rate * _HASHES), 1)
+    return KEEP_ALL if rate is None else max(theta_of(rate), 1)

@@ -18,15 +18,14 @@ from monitor import records as r
 from monitor.config.settings import ModelSettings
 from monitor.cuts import SpanStorage
 from monitor.errors import TransientError
-from monitor.jobs.judging import read_rows
 from monitor.jobs.span_reading import read_columns
-from monitor.records import ColumnTypes, Rows, Window, WindowKey
+from monitor.jobs.window_rows import ColumnPlan, read_rows, rows_of_spans
+from monitor.records import Rows, Window, WindowKey
 from monitor.store.ledger import Ledger
 from monitor.store.window_ledger import PendingWindow
 from monitor.window.label_due import Candidate, Look, Stage, stage_due
 from monitor.window.label_reach import Reach, overlap
 from monitor.window.labels import LABEL_COLUMNS, PREDICTION_COLUMNS, LabelJoin, Labels
-from monitor.window.rows import rows_of_window
 
 JOIN_ROWS = 2_000_000
 """Predictions that are joined at once, if they are of several windows: some 300 MB of ids of 36 characters."""
@@ -102,31 +101,15 @@ class Labeller:
                 deleted = pending.deleted + self.ledger.labels.deleted(model, reach.labels_of(pending.key.window))
                 yield JoinedWindow(each, pending, labels, look, deleted)
 
-    def rows(
-        self,
-        joined: JoinedWindow,
-        settings: ModelSettings,
-        types: ColumnTypes,
-        prediction: str | None,
-        label: str | None,
-    ) -> Rows:
+    def rows(self, joined: JoinedWindow, settings: ModelSettings, plan: ColumnPlan) -> Rows:
         """Return all rows of a joined window, with what the join found in the place of the label that came with them.
 
-        The label's column is called `label`, or else "label", and is null where there is none. Other arguments and errors as
-        of `judging.read_rows`.
+        The label's column is called as planned, or else "label", and is null where there is none. Errors as of `read_rows`.
         """
-        rows = read_rows(
-            joined.pending,
-            self.storage,
-            types,
-            max_rows=settings.sampling.max_rows_per_window,
-            prediction=prediction,
-            label=label,
-            floors=settings.sampling.floors,
-        )
+        rows = read_rows(joined.pending, self.storage, settings.sampling, plan)
         if len(rows) != len(joined.labels):
             raise TransientError(f"spans: those of {joined.key.window} changed while they were read")
-        name = label or r.LABEL
+        name = plan.label or r.LABEL
         features = rows.features.drop([name]) if name in rows.features.column_names else rows.features
         return replace(rows, features=features.append_column(name, joined.labels.values), label=name)
 
@@ -155,15 +138,7 @@ class Labeller:
             span.append_column(r.FEATURE_PREFIX + _PLACE, pa.array(np.arange(start, start + len(span))))
             for span, start in zip(spans, first[:-1].tolist(), strict=True)
         ]
-        rows = rows_of_window(
-            numbered,
-            {},
-            theta=min((span.theta for span in pending.spans), default=2**64),
-            max_rows=settings.sampling.max_rows_per_window,
-            seen=pending.rows_seen,
-            strata=pending.strata,
-            floors=settings.sampling.floors,
-        )
+        rows = rows_of_spans(pending, numbered, settings.sampling, ColumnPlan())
         if not spans:
             return pa.schema(
                 [field for field in r.traffic_schema({}) if field.name in PREDICTION_COLUMNS]

@@ -15,6 +15,7 @@ from monitor.errors import ConfigError, StaleClaim, TransientError
 from monitor.jobs.estimating import Estimator
 from monitor.jobs.evaluating import Evaluator, describe_evaluation
 from monitor.jobs.judging import Judge, describe
+from monitor.jobs.window_rows import ActiveBaselines
 from monitor.metrics import MonitorMetrics
 from monitor.store.housekeeping import Housekeeping
 from monitor.store.leases import Lease
@@ -47,9 +48,10 @@ class Monitor:
 
     def __post_init__(self) -> None:
         """Set up what lives as long as the monitor."""
-        self._judge = Judge(self.ledger, self.storage)
-        self._estimator = Estimator(self.ledger, self.storage)
-        self._evaluator = Evaluator(self.ledger, self.storage)
+        baselines = ActiveBaselines(self.ledger)
+        self._judge = Judge(self.ledger, self.storage, baselines)
+        self._estimator = Estimator(self.ledger, self.storage, baselines)
+        self._evaluator = Evaluator(self.ledger, self.storage, baselines)
         self._refused: dict[str, str] = {}
         self._housekeeping = Housekeeping(self.ledger.database, self.ledger.team, self.storage)
 

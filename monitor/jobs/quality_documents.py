@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from monitor.clock import rfc3339
 from monitor.compare.findings import Finding, Kind, Outcome, Verdict, finite, verdict_of
-from monitor.config.settings import ModelSettings
+from monitor.config.evaluation import EvaluationSettings
 from monitor.jobs.eval_configs import ServedConfig
 from monitor.jobs.labelling import JoinedWindow
 from monitor.window.label_due import Stage
@@ -26,16 +25,15 @@ THRESHOLD = "threshold"
 """Reference of a finding that is about a threshold of the EvalConfig."""
 
 
-def evaluation_document(
+def judged_evaluation(
     joined: JoinedWindow,
     served: ServedExamples,
     evaluation: Evaluation,
     config: ServedConfig,
-    settings: ModelSettings,
+    quality: EvaluationSettings,
     reference: QualityReference | None,
-    tracked: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """Return the JSON object of an evaluated window.
+    """Return the JSON object of an evaluated window, judged; `concentrated` and `tracked` are empty.
 
     A finding's `reference` is where the usual comes from, or "threshold" for a threshold of the EvalConfig. While labels are
     still to come, nothing is flagged: those that come early are not like the others.
@@ -45,20 +43,16 @@ def evaluation_document(
         served: its labelled rows.
         evaluation: what was computed from them.
         config: what they were evaluated by.
-        settings: of the model.
+        quality: how it is judged.
         reference: quality that is usual.
-        tracked: documents of estimates, beside what came true.
     """
     from monitor.evaluate.blessing import judge
-    from monitor.evaluate.calibration import calibration_error
+    from monitor.evaluate.calibration import calibration_json
     from monitor.evaluate.quality.direction import directions
     from monitor.evaluate.quality.loss import Terms, losses
     from monitor.evaluate.quality.reference import named
     from monitor.evaluate.wording import is_cross, metric_text, number_of
 
-    quality = settings.evaluation
-    if quality is None:
-        raise ValueError("a model without `evaluation` has no evaluations")
     final = joined.due.stage is not Stage.PROVISIONAL
     judgement = judge(evaluation, config.settled, len(served.examples), quality.min_labels)
     terms = Terms(quality.false_alarm_rate, quality.min_labels, final)
@@ -83,43 +77,28 @@ def evaluation_document(
                 "findings": [finding.to_json() for finding in mine + found.get(named(key), [])],
             }
         )
-    outcomes = served.examples.outcomes["", ""]
-    error = calibration_error(outcomes) if _are_probabilities(outcomes) else None
     flagged = any(finding["flagged"] for each in slices for finding in each["findings"])
     verdict = Verdict.FLAGGED if flagged else verdict_of(found.get(OVERALL, []))
     if verdict is Verdict.OK and len(served.examples) < quality.min_labels:
         verdict = Verdict.INSUFFICIENT
-    return _head(joined) | {
+    return _empty(joined) | {
         "verdict": str(verdict),
         "blessing": str(judgement.blessing),
         "reasons": [reason.to_json() for reason in judgement.reasons],
-        "reason": None,
         "invalid_predictions": served.invalid,
         "engines": {name: str(engine) for name, engine in evaluation.engines.items()},
         "slices": slices,
-        "calibration": None if error is None else error.to_json(),
-        "concentrated": [],
-        "tracked": list(tracked),
+        "calibration": calibration_json(served.examples.outcomes["", ""]),
     }
 
 
 def unevaluated(joined: JoinedWindow, reason: str) -> dict[str, Any]:
     """Return the JSON object of a window whose labels or predictions no metric can be computed from."""
-    return _head(joined) | {
-        "verdict": str(Verdict.INSUFFICIENT),
-        "blessing": None,
-        "reasons": [],
-        "reason": reason,
-        "invalid_predictions": 0,
-        "engines": {},
-        "slices": [],
-        "calibration": None,
-        "concentrated": [],
-        "tracked": [],
-    }
+    return _empty(joined) | {"reason": reason}
 
 
-def _head(joined: JoinedWindow) -> dict[str, Any]:
+def _empty(joined: JoinedWindow) -> dict[str, Any]:
+    """Return what every document of an evaluation has, with nothing found yet."""
     newest = joined.due.candidate.newest
     return {
         "schema_version": SCHEMA_VERSION,
@@ -132,6 +111,16 @@ def _head(joined: JoinedWindow) -> dict[str, Any]:
         "traffic_revision": joined.pending.revision,
         "labels": joined.labels.counts.to_json(),
         "deleted_spans": joined.deleted,
+        "verdict": str(Verdict.INSUFFICIENT),
+        "blessing": None,
+        "reasons": [],
+        "reason": None,
+        "invalid_predictions": 0,
+        "engines": {},
+        "slices": [],
+        "calibration": None,
+        "concentrated": [],
+        "tracked": [],
     }
 
 
@@ -166,10 +155,3 @@ def _too_few(finding: Finding, labels: int, least: int) -> Finding:
     """Return a finding about a threshold that so few labels cannot be held against."""
     reason = f"{labels:,} labelled examples; {least:,} are needed"
     return replace(finding, flagged=False, reason=reason, outcome=Outcome.INFORMATIVE)
-
-
-def _are_probabilities(outcomes: Any) -> bool:
-    return all(
-        each.size and float(each.min()) >= 0.0 and float(each.max()) <= 1.0
-        for each in (outcomes.predictions, outcomes.labels)
-    )

@@ -22,9 +22,9 @@ from monitor.evaluate.versions.kinds import Column, Names, column_of, problem_of
 from monitor.evaluate.versions.losses import Problem, answered
 from monitor.jobs.labelling import DueWindow, JoinedWindow, Labeller
 from monitor.jobs.span_reading import read_columns
+from monitor.jobs.window_rows import ColumnPlan, rows_of_spans
 from monitor.records import Rows
 from monitor.window.plain import plain_feature
-from monitor.window.rows import rows_of_window
 
 _READ = (
     r.HASH, r.REQUEST_ID, r.INSTANCE, r.EVENT_TIME, r.STRATUM, r.WEIGHT, r.HASH_RATE,
@@ -101,16 +101,8 @@ class ServedWindows:
             InputError: predictions are objects of several outputs, or lists that differ in length.
             TransientError: a span file cannot be read.
         """
-        pending, sampling = joined.pending, self.served.settings.sampling
-        rows = rows_of_window(
-            [read_columns(self.labeller.storage, span.name, _READ) for span in pending.spans],
-            {},
-            theta=min((span.theta for span in pending.spans), default=2**64),
-            max_rows=sampling.max_rows_per_window,
-            seen=pending.rows_seen,
-            strata=pending.strata,
-            floors=sampling.floors,
-        )
+        tables = [read_columns(self.labeller.storage, span.name, _READ) for span in joined.pending.spans]
+        rows = rows_of_spans(joined.pending, tables, self.served.settings.sampling, ColumnPlan())
         n = len(joined.labels)
         if rows.clusters is not None and len(rows.clusters) != n:
             raise TransientError(f"spans: those of {joined.key.window} changed while they were read")

@@ -1,4 +1,4 @@
-"""Columns of span files, whole or one range of hashes at a time; changes with how span files are read."""
+"""Span files, some columns or all, whole or one range of hashes at a time; changes with how span files are read."""
 
 from __future__ import annotations
 
@@ -14,8 +14,12 @@ from monitor.window.hash_ranges import ALL_HASHES, HashRange
 from monitor.window.label_values import numpy_of
 
 
-def read_columns(storage: SpanStorage, name: str, columns: Sequence[str], hashes: HashRange = ALL_HASHES) -> pa.Table:
-    """Return some columns, those that the file has, of the rows of a span whose hashes are in a range: a slice of what it read.
+def read_columns(
+    storage: SpanStorage, name: str, columns: Sequence[str] | None = None, hashes: HashRange = ALL_HASHES
+) -> pa.Table:
+    """Return columns of the rows of a span whose hashes are in a range: a slice of what is read.
+
+    `columns` are those wanted if the file has them, or None for all. A range needs the column of hashes among them.
 
     Row groups that hold none of them are not decoded: rows of a span are sorted by hash, and each group knows its bounds.
 
@@ -25,7 +29,7 @@ def read_columns(storage: SpanStorage, name: str, columns: Sequence[str], hashes
     try:
         file = pq.ParquetFile(pa.BufferReader(storage.get(name)))
         groups = [group for group in range(file.num_row_groups) if _meets(file, group, hashes)]
-        known = [column for column in columns if column in file.schema_arrow.names]
+        known = None if columns is None else [each for each in columns if each in file.schema_arrow.names]
         table = file.read_row_groups(groups, columns=known)
     except (OSError, pa.ArrowInvalid) as error:
         raise TransientError(f"spans: cannot read {name}: {type(error).__name__}") from error

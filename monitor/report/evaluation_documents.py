@@ -14,9 +14,9 @@ import orjson
 import pyarrow as pa
 
 from monitor.compare.findings import finite
-from monitor.evaluate.calibration import calibration_error
+from monitor.evaluate.calibration import calibration_json
 from monitor.evaluate.evaluation import Evaluation
-from monitor.evaluate.examples import Examples, Floats, Outcomes
+from monitor.evaluate.examples import Examples, Floats
 from monitor.evaluate.model_outputs import OutputKind, outputs_of
 from monitor.evaluate.wording import is_cross, number_of, slice_json
 
@@ -88,21 +88,13 @@ def outputs_json(examples: Examples) -> list[dict[str, Any]]:
         {
             "model": model,
             "output": output,
-            "calibration": _calibration_json(outcomes),
+            "calibration": calibration_json(outcomes),
             "health": outputs_of(
                 _column(outcomes.predictions), outcomes.weights, _kind(outcomes.predictions)
             ).to_json(),
         }
         for (model, output), outcomes in examples.outcomes.items()
     ]
-
-
-def _calibration_json(outcomes: Outcomes) -> dict[str, Any] | None:
-    values = (outcomes.predictions, outcomes.labels)
-    if not all(each.size and float(each.min()) >= 0.0 for each in values) or float(outcomes.predictions.max()) > 1.0:
-        return None
-    error = calibration_error(outcomes)
-    return None if error is None else error.to_json()
 
 
 def _column(predictions: Floats) -> pa.Array:

@@ -23,9 +23,9 @@ from collectors.memory import MemorySource, MemoryStorage, MemoryTopic
 from collectors.runner import Collector
 from collectors.streams import streams_of
 from monitor.clock import ManualClock, SystemClock, rfc3339
-from monitor.config.settings import CollectorSettings, FloorSettings, Settings
-from monitor.jobs.judging import read_rows
+from monitor.config.settings import CollectorSettings, FloorSettings, SamplingSettings, Settings
 from monitor.jobs.monitoring import Monitor
+from monitor.jobs.window_rows import ColumnPlan, read_rows
 from monitor.metrics import MonitorMetrics
 from monitor.profile.baseline import Baseline, create_baseline
 from monitor.records import Rows, WindowKey
@@ -153,15 +153,8 @@ def window_rows(
         if rfc3339(each.window.start) == document["window_start"]
     )
     judged = ledger.windows.spans_of(WindowKey("m", "1", window))
-    return read_rows(
-        judged,
-        storage,
-        baseline.column_types,
-        max_rows=250,
-        floors=floors,
-        prediction=baseline.prediction,
-        label=baseline.label,
-    )
+    sampling = SamplingSettings(max_rows_per_window=250, floors=list(floors))
+    return read_rows(judged, storage, sampling, ColumnPlan.of(baseline))
 
 
 def hours() -> list[Any]:

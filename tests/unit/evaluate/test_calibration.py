@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.evaluate.calibration import Binning, CalibrationError, calibration_error
+from monitor.evaluate.calibration import Binning, CalibrationError, calibration_error, calibration_json
 from monitor.evaluate.examples import Floats, Outcomes
 
 ROWS = st.lists(st.tuples(st.floats(0.0, 1.0), st.sampled_from([0.0, 1.0]), st.integers(1, 5)), min_size=1, max_size=40)
@@ -109,3 +109,13 @@ def test_its_json_holds_the_reliability_curve() -> None:
     json.dumps(document, allow_nan=False)
     assert document["expected_calibration_error"] == pytest.approx(0.25)
     assert [point["mean_score"] for point in document["bins"]] == [0.25, 0.75]
+
+
+def test_it_is_told_of_whatever_are_probabilities_beside_labels_that_go_with_them() -> None:
+    scores = np.array([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8], [0.2, 0.5, 0.3]])
+    assert calibration_json(Outcomes(np.array([0.0, 2.0, 2.0]), scores)) is not None
+    assert calibration_json(Outcomes(np.array([0.0, 1.0]), np.array([0.2, 0.7]))) is not None
+    assert calibration_json(Outcomes(np.array([0.0, 31.0]), np.array([0.2, 0.7]))) is None
+    assert calibration_json(Outcomes(np.array([0.0, 1.0]), np.array([0.2, 7.0]))) is None
+    assert calibration_json(Outcomes(np.array([0.0, 1.0]), np.array([0.2, np.nan]))) is None
+    assert calibration_json(Outcomes(np.zeros(0), np.zeros(0))) is None

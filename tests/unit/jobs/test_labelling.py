@@ -16,6 +16,7 @@ from monitor.jobs import labelling
 from monitor.jobs.label_counting import LabelCounter
 from monitor.jobs.labelling import JoinedWindow, Labeller, reach_of
 from monitor.jobs.long_joining import join_in_ranges
+from monitor.jobs.window_rows import ColumnPlan
 from monitor.records import Rows, Window
 from monitor.store.evaluation_ledger import EvaluationRecord
 from monitor.store.housekeeping import Housekeeping
@@ -75,7 +76,7 @@ def stages(world: World, hours_before_noon: int = 1) -> list[tuple[str, int]]:
 
 def labelled(world: World, options: ModelSettings = LIVE) -> Rows:
     (joined,) = look(world, NOON + 900 * HOUR, options)
-    return Labeller(world.ledger, world.storage).rows(joined, options, TYPES, "prediction", None)
+    return Labeller(world.ledger, world.storage).rows(joined, options, ColumnPlan(TYPES, "prediction"))
 
 
 def pairs(rows: Rows) -> list[tuple[float, float | None]]:
