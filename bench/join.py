@@ -35,7 +35,7 @@ from monitor.jobs.long_joining import join_in_ranges
 from monitor.records import EVENT_TIME_TYPE, FeatureType, SpanKind, ValueType, Window, WindowKey
 from monitor.store.label_ledger import StoredSpan
 from monitor.store.span_storage import open_storage
-from monitor.window.label_counts import LabelCounts, total
+from monitor.window.label_counts import LabelCounts
 from monitor.window.label_reach import Reach
 
 MEMORY_TARGET = 1024
@@ -171,7 +171,7 @@ def driftline(folder: Path, at_once: int) -> tuple[int, float]:
     for _, labels in join_in_ranges(*sides, open_storage(str(folder)), Reach(HORIZON), rows=at_once):
         label_sum += float(pc.sum(labels.values).as_py() or 0.0)
         counts.append(labels.counts)
-    found = total(counts)
+    found = sum(counts, LabelCounts())
     print(f"    {json.dumps(found.to_json())}", file=sys.stderr)
     return found.labelled, label_sum
 

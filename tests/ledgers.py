@@ -9,6 +9,10 @@ from datetime import UTC, datetime, timedelta
 
 from monitor.cuts import Claim, Count, Cut, CutLedger, DeadLetter, Partition, Range, SealedSpan
 from monitor.records import SpanKind, Window, WindowKey
+from monitor.store.evaluation_ledger import EvaluationRecord
+from monitor.store.leases import Lease
+from monitor.store.ledger import Ledger
+from monitor.window.label_due import Stage
 
 HOUR = timedelta(hours=1)
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -24,6 +28,29 @@ def window(hours_before_noon: int) -> Window:
 def key(hours_before_noon: int, version: str = "1") -> WindowKey:
     """Return that hour of the model that these tests are about."""
     return WindowKey("model", version, window(hours_before_noon))
+
+
+EVALUATION = EvaluationRecord(
+    key=key(5),
+    revision=1,
+    stage=Stage.PROVISIONAL,
+    traffic_revision=1,
+    verdict="ok",
+    blessing=None,
+    labelled=5,
+    rows=10,
+    labels_digest="d" * 32,
+    configuration_hash="hash",
+    document={"metrics": {"auc": 0.75}},
+)
+"""The first evaluation of a window; tests replace what they are about."""
+
+
+def held(ledger: Ledger, holder: str = "monitor", now: datetime = NOON) -> Lease:
+    """Return the lease of that model, which nobody else holds, for 100 hours."""
+    lease = ledger.leases.acquire("model:model", holder, now, 100 * HOUR)
+    assert lease is not None
+    return lease
 
 
 @dataclass

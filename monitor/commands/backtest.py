@@ -4,40 +4,25 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from monitor.commands.comparing import opened, quieten_tensorflow
 from monitor.commands.options import detection_option, detection_settings, role_options
 from monitor.commands.slicing import slice_option
+from monitor.commands.times import Duration
 
 if TYPE_CHECKING:
     from monitor.window.frames import ColumnRoles
 
 
-class _Duration(click.ParamType[timedelta]):
-    """Text such as 15m, 1h or 1d."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        """Return the duration; fails as click does."""
-        from monitor.config.durations import parse_duration
-
-        try:
-            duration = parse_duration(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-        if duration < timedelta(seconds=1):
-            self.fail("a window is at least 1s long", param, ctx)
-        return duration
-
-
 @click.command("backtest")
 @click.option("--reference", required=True, metavar="FILES", help="Rows that the model was trained on.")
 @click.option("--traffic", required=True, metavar="FILES", help="Recorded rows, with their times.")
-@click.option("--window", required=True, type=_Duration(), metavar="LENGTH", help="Length of a window: 15m, 1h, 1d.")
+@click.option(
+    "--window", required=True, type=Duration("a window"), metavar="LENGTH", help="Length of a window: 15m, 1h, 1d."
+)
 @click.option("--schema", metavar="FILE", help="TFMD schema (schema.pbtxt); inferred from the reference without it.")
 @role_options
 @slice_option

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import click
 
 from monitor.commands.opening import opened_model
 from monitor.commands.options import config_option
+from monitor.commands.times import Moment
 
 _SORTS = {"false-alarm": "false_alarm", "normal": "normal"}
 
@@ -16,7 +17,7 @@ _SORTS = {"false-alarm": "false_alarm", "normal": "normal"}
 @click.command("mark")
 @click.argument("model")
 @config_option
-@click.option("--window", required=True, metavar="TIME", help="Start of the window, RFC 3339.")
+@click.option("--window", "start", required=True, type=Moment(), metavar="TIME", help="Start of the window, RFC 3339.")
 @click.option("--as", "sort", required=True, type=click.Choice(list(_SORTS)), help="What its findings are.")
 @click.option(
     "--feature", "features", multiple=True, metavar="NAME", help="Only findings about this feature; repeatable."
@@ -28,7 +29,7 @@ def command(
     *,
     model: str,
     config: Path,
-    window: str,
+    start: datetime,
     sort: str,
     features: tuple[str, ...],
     version: str | None,
@@ -52,7 +53,6 @@ def command(
     from monitor.jobs.marking import marks_of_window
     from monitor.store.marks import MarkSort
 
-    start = _moment(window)
     _, _, ledger = opened_model(config, model)
     now = SystemClock().now()
     marks = marks_of_window(
@@ -68,11 +68,3 @@ def command(
     ledger.marks.add(marks, now)
     for mark in marks:
         click.echo(f"{mark.feature}: {mark.measure} against {mark.reference} {mark.said}")
-
-
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is no RFC 3339 time", param_hint="--window") from None
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
@@ -11,39 +10,7 @@ import click
 from monitor.commands.comparing import STDOUT
 from monitor.commands.options import config_option
 from monitor.commands.slicing import slice_option
-
-
-class _Length(click.ParamType[timedelta]):
-    """Text such as 15m, 1h or 1d."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        """Return the duration; fails as click does."""
-        from monitor.config.durations import parse_duration
-
-        try:
-            duration = parse_duration(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-        if duration < timedelta(seconds=1):
-            self.fail("an hour is at least 1s long", param, ctx)
-        return duration
-
-
-class _Moment(click.ParamType[datetime]):
-    """A day or a moment, RFC 3339; UTC where it has no zone."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """Return the moment, aware, in UTC; fails as click does."""
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value!r} is no RFC 3339 time", param, ctx)
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-
+from monitor.commands.times import Duration, Moment
 
 _OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
     click.option("--stable", metavar="FILES", help="Rows that the stable version answered."),
@@ -53,10 +20,8 @@ _OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
         "--model", metavar="MODEL", help="Model of the settings, whose judged windows and labels are compared."
     ),
     config_option,
-    click.option(
-        "--since", type=_Moment(), metavar="TIME", help="With --model: only windows that start then or later."
-    ),
-    click.option("--until", type=_Moment(), metavar="TIME", help="With --model: only windows that end by then."),
+    click.option("--since", type=Moment(), metavar="TIME", help="With --model: only windows that start then or later."),
+    click.option("--until", type=Moment(), metavar="TIME", help="With --model: only windows that end by then."),
     click.option("--version-column", metavar="NAME", help="Column with the version that answered a row."),
     click.option("--stable-version", metavar="VERSION", help="The stable version: its value there, or in the records."),
     click.option("--candidate-version", metavar="VERSION", help="The candidate, likewise."),
@@ -84,7 +49,12 @@ _OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
         "--timestamp-column", metavar="NAME", help="Column with the time; versions are compared within hours."
     ),
     click.option(
-        "--every", type=_Length(), default="1h", show_default=True, metavar="LENGTH", help="Length of an hour."
+        "--every",
+        type=Duration("an hour"),
+        default="1h",
+        show_default=True,
+        metavar="LENGTH",
+        help="Length of an hour.",
     ),
     click.option(
         "--problem",

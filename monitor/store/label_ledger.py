@@ -16,9 +16,9 @@ from monitor.records import SpanKind, Window
 from monitor.store import tables as t
 from monitor.store.database import Database, micros, moment
 from monitor.store.leases import Lease, require
+from monitor.store.stream_progress import watermark_of
 from monitor.window.label_fates import FateCounts
 from monitor.window.label_reach import Reach, overlap
-from monitor.window.watermark import Progress, watermark
 
 _LABELS = (SpanKind.LABELS,)
 _TRAFFIC = (SpanKind.TRAFFIC, SpanKind.LATE)
@@ -102,13 +102,7 @@ class SqlLabels:
         """
         with self._database.read() as connection:
             stored = self._watermark(connection, model)
-            mark = watermark(
-                self._progress(connection, stream),
-                allowed_lateness=settings.allowed_lateness,
-                idle_timeout=settings.idle_timeout,
-                time=settings.time,
-                now=now,
-            )
+            mark = watermark_of(connection, self._team, stream, settings, now)
         if mark is None or (stored is not None and mark <= stored):
             return stored
         with self._database.write() as connection:
@@ -254,18 +248,6 @@ class SqlLabels:
         where = and_(t.label_streams.c.team == self._team, t.label_streams.c.model == model)
         if not connection.execute(update(t.label_streams).where(where).values(values)).rowcount:
             connection.execute(insert(t.label_streams).values({"team": self._team, "model": model, **values}))
-
-    def _progress(self, connection: Connection, stream: str) -> list[Progress]:
-        known = t.partitions.c
-        rows = connection.execute(
-            select(t.partitions).where(known.team == self._team, known.name == stream, ~known.retired)
-        )
-        return [
-            Progress(
-                moment(row.max_event_time), row.at_end, from_micros(row.checked_at), from_micros(row.progressed_at)
-            )
-            for row in rows
-        ]
 
     def _spans(self, connection: Connection, model: str, within: Window, kinds: Sequence[SpanKind]) -> list[StoredSpan]:
         rows = connection.execute(

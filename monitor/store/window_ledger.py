@@ -15,7 +15,8 @@ from monitor.records import SpanKind, Window, WindowKey
 from monitor.store import tables as t
 from monitor.store.database import Database, micros, moment
 from monitor.store.leases import Lease, require
-from monitor.window.watermark import Progress, closed_until, watermark
+from monitor.store.stream_progress import watermark_of
+from monitor.window.watermark import closed_until
 
 _TRAFFIC = (SpanKind.TRAFFIC, SpanKind.LATE)
 _MAX_RESTATE_DELAY = timedelta(minutes=10)
@@ -80,13 +81,7 @@ class SqlWindowLedger:
                 connection.execute(insert(t.streams).values(team=self._team, model=model))
             stored = moment(row.watermark) if row else None
             frontier = row.closed_until if row and row.closed_until is not None else None
-            mark = watermark(
-                self._progress(connection, stream),
-                allowed_lateness=settings.allowed_lateness,
-                idle_timeout=settings.idle_timeout,
-                time=settings.time,
-                now=now,
-            )
+            mark = watermark_of(connection, self._team, stream, settings, now)
             if mark is None or (stored is not None and mark <= stored):
                 return stored
             new_frontier = micros(closed_until(mark, settings.length)) or 0
@@ -189,19 +184,6 @@ class SqlWindowLedger:
         )
         spans = [SpanRef(row.span_id, row.name, int(row.theta), row.rows, True) for row in rows]
         return PendingWindow(WindowKey(model, version, window), 1, spans, sum(span.rows for span in spans))
-
-    def _progress(self, connection: Connection, stream: str) -> list[Progress]:
-        rows = connection.execute(
-            select(t.partitions).where(
-                t.partitions.c.team == self._team, t.partitions.c.name == stream, ~t.partitions.c.retired
-            )
-        )
-        return [
-            Progress(
-                moment(row.max_event_time), row.at_end, from_micros(row.checked_at), from_micros(row.progressed_at)
-            )
-            for row in rows
-        ]
 
     def _close(self, connection: Connection, model: str, old: int | None, new: int, now: datetime) -> None:
         counted = t.window_counts.c

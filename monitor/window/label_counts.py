@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from monitor.additive import Additive
 from monitor.window.label_delay import Delays
 
 
 @dataclass(frozen=True, slots=True)
-class LabelCounts:
+class LabelCounts(Additive):
     """What was joined with n predictions. A label that joins two predictions of one request id counts for both.
 
     labels joined = `labelled` + `duplicates` + `corrections`.
@@ -59,23 +59,3 @@ class LabelCounts:
             "weighted_coverage": self.weighted_coverage,
             "delay_seconds": self.delays.to_json(),
         }
-
-
-def total(parts: Iterable[LabelCounts]) -> LabelCounts:
-    """Return what was found of all of them together."""
-    whole = LabelCounts()
-    for part in parts:
-        whole = LabelCounts(
-            whole.predictions + part.predictions,
-            whole.labelled + part.labelled,
-            whole.own + part.own,
-            whole.texts + part.texts,
-            whole.duplicates + part.duplicates,
-            whole.corrections + part.corrections,
-            whole.early + part.early,
-            whole.too_late + part.too_late,
-            whole.weight + part.weight,
-            whole.labelled_weight + part.labelled_weight,
-            whole.delays + part.delays,
-        )
-    return whole

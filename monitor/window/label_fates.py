@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from monitor import records as r
+from monitor.additive import Additive
 from monitor.window.label_reach import Reach, micros_of
 from monitor.window.label_slots import Slots
 from monitor.window.label_values import numpy_of, times_of
@@ -39,7 +40,7 @@ class Fate(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class FateCounts:
+class FateCounts(Additive):
     """How many labels had which fate; they add up to all labels."""
 
     in_time: int = 0
@@ -61,16 +62,6 @@ class FateCounts:
         """
         told = self.labels - self.unsampled
         return self.unknown / told if told else None
-
-    def __add__(self, other: FateCounts) -> FateCounts:
-        """Return the counts of both."""
-        return FateCounts(
-            self.in_time + other.in_time,
-            self.early + other.early,
-            self.too_late + other.too_late,
-            self.unsampled + other.unsampled,
-            self.unknown + other.unknown,
-        )
 
 
 class LabelFates:

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 import xxhash
 
 from monitor import records as r
-from monitor.window.label_counts import LabelCounts, total
+from monitor.window.label_counts import LabelCounts
 from monitor.window.label_delay import Delays
 from monitor.window.label_reach import Reach, micros_of
 from monitor.window.label_slots import Mask, Places, Slots
@@ -78,7 +78,7 @@ def concatenated(parts: Sequence[Labels]) -> Labels:
     return Labels(
         merged_columns([part.values for part in parts]),
         np.concatenate([part.times for part in parts]),
-        total(part.counts for part in parts),
+        sum((part.counts for part in parts), LabelCounts()),
     )
 
 

@@ -9,18 +9,11 @@ from monitor.errors import StaleClaim
 from monitor.records import WindowKey
 from monitor.store import tables as t
 from monitor.store.evaluation_ledger import EvaluationRecord
-from monitor.store.leases import Lease
 from monitor.store.ledger import Ledger
 from monitor.store.verdict_ledger import Judgement
 from monitor.store.window_ledger import PendingWindow
 from monitor.window.label_due import Look, Stage
-from tests.ledgers import HOUR, NOON, Hand, key
-
-
-def held(ledger: Ledger) -> Lease:
-    lease = ledger.leases.acquire("model:model", "monitor", NOON, HOUR)
-    assert lease is not None
-    return lease
+from tests.ledgers import HOUR, NOON, Hand, held, key
 
 
 def judged(ledger: Ledger, *hours: int) -> None:
@@ -62,7 +55,7 @@ def test_an_estimate_is_said_once_under_the_lease_and_audited(ledger: Ledger) ->
     ledger.estimates.record(key(9), 1, {"said": 1}, lease, NOON)
     with pytest.raises(StaleClaim, match="estimated by another monitor"):
         ledger.estimates.record(key(9), 1, {"said": 2}, lease, NOON)
-    assert ledger.leases.acquire("model:model", "another", NOON + 2 * HOUR, HOUR) is not None
+    assert ledger.leases.acquire("model:model", "another", NOON + 200 * HOUR, HOUR) is not None
     with pytest.raises(StaleClaim):
         ledger.estimates.record(key(8), 1, {}, lease, NOON)
     assert ledger.estimates.estimates("model") == {key(9): {"said": 1}}

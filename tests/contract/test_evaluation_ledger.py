@@ -15,36 +15,16 @@ from monitor.errors import StaleClaim
 from monitor.records import SpanKind
 from monitor.store.evaluation_ledger import EvaluationRecord
 from monitor.store.housekeeping import Housekeeping
-from monitor.store.leases import Lease
 from monitor.store.ledger import Ledger
 from monitor.store.verdict_ledger import Judgement
 from monitor.window.label_due import Candidate, Evaluated, Look, Stage
 from monitor.window.label_reach import Reach
-from tests.ledgers import HOUR, NOON, Hand, key, window
+from tests.ledgers import EVALUATION, HOUR, NOON, Hand, held, key, window
 
 SETTINGS = WindowSettings(length=HOUR, allowed_lateness=timedelta(0))
 LABELS = Partition("labels-id", 0, "labels")
 REACH = Reach(4 * HOUR)
 LOOK = Look(1, 7, 1, NOON, NOON)
-FIRST = EvaluationRecord(
-    key=key(5),
-    revision=1,
-    stage=Stage.PROVISIONAL,
-    traffic_revision=1,
-    verdict="ok",
-    blessing=None,
-    labelled=5,
-    rows=10,
-    labels_digest="d" * 32,
-    configuration_hash="hash",
-    document={"metrics": {"auc": 0.75}},
-)
-
-
-def held(ledger: Ledger, holder: str = "monitor", now: datetime = NOON) -> Lease:
-    lease = ledger.leases.acquire("model:model", holder, now, 100 * HOUR)
-    assert lease is not None
-    return lease
 
 
 def judge(ledger: Ledger, *hours: int, version: str = "1") -> None:
@@ -88,14 +68,14 @@ def test_what_is_known_of_a_window_is_its_newest_evaluation_and_its_last_look(le
     ledger.evaluations.looked(key(5), LOOK, held(ledger))
     assert candidates(ledger) == [Candidate(key(5), 1, 0, LOOK)]
     second = replace(LOOK, number=2, arrived=9, mark=None, at=NOON + HOUR)
-    record(ledger, FIRST, replace(FIRST, revision=2, labelled=9, labels_digest="e" * 32), look=second)
+    record(ledger, EVALUATION, replace(EVALUATION, revision=2, labelled=9, labels_digest="e" * 32), look=second)
     newest = Evaluated(Stage.PROVISIONAL, 2, 1, 9, 10, "e" * 32)
     assert candidates(ledger) == [Candidate(key(5), 1, 0, second, newest)]
 
 
 def test_a_final_window_is_done_with_when_restating_is_over(ledger: Ledger) -> None:
     judge(ledger, 9, 5)
-    record(ledger, replace(FIRST, stage=Stage.FINAL), replace(FIRST, key=key(9), stage=Stage.PROVISIONAL))
+    record(ledger, replace(EVALUATION, stage=Stage.FINAL), replace(EVALUATION, key=key(9), stage=Stage.PROVISIONAL))
     assert [each.key for each in candidates(ledger, window(5).end + 6 * HOUR)] == [key(9), key(5)]
     assert [each.key for each in candidates(ledger, window(5).end + 6.1 * HOUR)] == [key(9)]
     assert [each.key for each in candidates(ledger, mark=None)] == [key(9)]
@@ -121,10 +101,10 @@ def test_labels_that_are_gone_have_arrived_nevertheless(ledger: Ledger) -> None:
 
 def test_every_revision_is_kept_and_the_newest_is_shown(ledger: Ledger) -> None:
     judge(ledger, 9, 5)
-    final = replace(FIRST, revision=2, stage=Stage.FINAL, blessing="NOT_BLESSED", verdict="flagged")
-    other = replace(FIRST, key=key(9))
-    record(ledger, FIRST, other, final)
-    assert [each.evaluation for each in ledger.evaluations.history(key(5))] == [FIRST, final]
+    final = replace(EVALUATION, revision=2, stage=Stage.FINAL, blessing="NOT_BLESSED", verdict="flagged")
+    other = replace(EVALUATION, key=key(9))
+    record(ledger, EVALUATION, other, final)
+    assert [each.evaluation for each in ledger.evaluations.history(key(5))] == [EVALUATION, final]
     shown = ledger.evaluations.evaluations("model")
     assert [each.evaluation for each in shown] == [other, final]
     assert {each.recorded_at for each in shown} == {NOON}
@@ -135,28 +115,28 @@ def test_every_revision_is_kept_and_the_newest_is_shown(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("revision", [1, 3])
 def test_a_revision_is_recorded_once_and_in_turn(ledger: Ledger, revision: int) -> None:
-    record(ledger, FIRST)
+    record(ledger, EVALUATION)
     with pytest.raises(StaleClaim, match="by another monitor"):
-        record(ledger, replace(FIRST, revision=revision, verdict="flagged"))
-    assert [each.evaluation for each in ledger.evaluations.history(key(5))] == [FIRST]
+        record(ledger, replace(EVALUATION, revision=revision, verdict="flagged"))
+    assert [each.evaluation for each in ledger.evaluations.history(key(5))] == [EVALUATION]
 
 
 def test_nothing_is_recorded_without_the_lease(ledger: Ledger) -> None:
     mine = held(ledger)
     usurper = held(ledger, "other", NOON + 200 * HOUR)
     with pytest.raises(StaleClaim):
-        ledger.evaluations.record(FIRST, LOOK, mine, NOON)
+        ledger.evaluations.record(EVALUATION, LOOK, mine, NOON)
     with pytest.raises(StaleClaim):
         ledger.evaluations.looked(key(5), LOOK, mine)
     with pytest.raises(StaleClaim):
         ledger.calibrations.add("model", "1", {}, mine, NOON)
     assert ledger.evaluations.history(key(5)) == []
-    ledger.evaluations.record(FIRST, LOOK, usurper, NOON)
+    ledger.evaluations.record(EVALUATION, LOOK, usurper, NOON)
     assert ledger.audit_break() is None
 
 
 def test_the_audit_log_says_what_was_evaluated(ledger: Ledger) -> None:
-    record(ledger, FIRST)
+    record(ledger, EVALUATION)
     with ledger.database.read() as connection:
         action, body = connection.execute(text("SELECT action, body FROM audit_entries")).one()
     assert action == "window_evaluated"
@@ -167,7 +147,7 @@ def test_the_audit_log_says_what_was_evaluated(ledger: Ledger) -> None:
 
 def test_a_document_without_numbers_is_refused(ledger: Ledger) -> None:
     with pytest.raises(ValueError, match="JSON"):
-        record(ledger, replace(FIRST, document={"auc": float("nan")}))
+        record(ledger, replace(EVALUATION, document={"auc": float("nan")}))
     assert ledger.evaluations.history(key(5)) == []
 
 

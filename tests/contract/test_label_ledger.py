@@ -17,19 +17,13 @@ from monitor.store.leases import Lease
 from monitor.store.ledger import Ledger
 from monitor.window.label_fates import FateCounts
 from monitor.window.label_reach import Reach
-from tests.ledgers import HOUR, NOON, Hand, key, window
+from tests.ledgers import HOUR, NOON, Hand, held, key, window
 
 SETTINGS = WindowSettings(length=HOUR, allowed_lateness=timedelta(minutes=10))
 LABELS = Partition("labels-id", 0, "labels")
 MINUTE = timedelta(minutes=1)
 REACH = Reach(4 * HOUR)
 ALL = Window(NOON - 100 * HOUR, NOON + 100 * HOUR)
-
-
-def held(ledger: Ledger) -> Lease:
-    lease = ledger.leases.acquire("model:model", "monitor", NOON, 100 * HOUR)
-    assert lease is not None
-    return lease
 
 
 def advance(ledger: Ledger, settings: WindowSettings = SETTINGS, now: datetime = NOON) -> datetime | None:

@@ -7,30 +7,11 @@ from typing import Any
 
 from monitor.records import WindowKey
 from monitor.store.evaluation_ledger import EvaluationRecord
-from monitor.store.leases import Lease
 from monitor.store.ledger import Ledger
 from monitor.window.label_due import Look, Stage
-from tests.ledgers import HOUR, NOON, key
+from tests.ledgers import EVALUATION, NOON, held, key
 
-FINAL = EvaluationRecord(
-    key=key(5),
-    revision=1,
-    stage=Stage.FINAL,
-    traffic_revision=1,
-    verdict="ok",
-    blessing=None,
-    labelled=5,
-    rows=10,
-    labels_digest="d" * 32,
-    configuration_hash="hash",
-    document={},
-)
-
-
-def held(ledger: Ledger) -> Lease:
-    lease = ledger.leases.acquire("model:model", "monitor", NOON, HOUR)
-    assert lease is not None
-    return lease
+FINAL = replace(EVALUATION, stage=Stage.FINAL, document={})
 
 
 def record(ledger: Ledger, *evaluations: EvaluationRecord) -> None:

@@ -13,20 +13,13 @@ from collectors.memory import MemoryStorage
 from monitor.config.settings import WindowSettings
 from monitor.records import Window
 from monitor.store.housekeeping import Housekeeping
-from monitor.store.leases import Lease
 from monitor.store.ledger import Ledger
 from monitor.store.verdict_ledger import JudgedWindow, Judgement, SliceJudgement
 from monitor.store.window_ledger import PendingWindow
-from tests.ledgers import HOUR, NOON, Hand, key, window
+from tests.ledgers import HOUR, NOON, Hand, held, key, window
 
 LIVE = WindowSettings(length=HOUR, allowed_lateness=timedelta(minutes=10))
 EAST, WEST = '{"side":"east"}', '{"side":"west"}'
-
-
-def held(ledger: Ledger) -> Lease:
-    lease = ledger.leases.acquire("model:model", "monitor", NOON + 6 * HOUR, HOUR)
-    assert lease is not None
-    return lease
 
 
 def close(ledger: Ledger, *hours: int, version: str = "1") -> None:

@@ -13,20 +13,13 @@ from monitor.config.settings import WindowSettings
 from monitor.cuts import Cut, Partition
 from monitor.errors import InputError, StaleClaim
 from monitor.records import FeatureType, ValueType
-from monitor.store.leases import Lease
 from monitor.store.ledger import Ledger
 from monitor.store.verdict_ledger import JudgedWindow, Judgement
 from monitor.store.window_ledger import PendingWindow
-from tests.ledgers import HOUR, NOON, TOPIC, Hand, key, window
+from tests.ledgers import HOUR, NOON, TOPIC, Hand, held, key, window
 
 LIVE = WindowSettings(length=HOUR, allowed_lateness=timedelta(minutes=10))
 MINUTE = timedelta(minutes=1)
-
-
-def held(ledger: Ledger, holder: str = "monitor", now: datetime = NOON) -> Lease:
-    lease = ledger.leases.acquire("model:model", holder, now, MINUTE)
-    assert lease is not None
-    return lease
 
 
 def advance(ledger: Ledger, settings: WindowSettings = LIVE, now: datetime = NOON) -> datetime | None:
@@ -151,7 +144,7 @@ def test_a_revision_is_recorded_once_and_under_a_live_lease_only(ledger: Ledger)
     lease = held(ledger)
     advance(ledger)
     (due,) = pending(ledger)
-    usurper = ledger.leases.acquire("model:model", "other", NOON + 2 * MINUTE, MINUTE)
+    usurper = ledger.leases.acquire("model:model", "other", NOON + 200 * HOUR, HOUR)
     assert usurper is not None
     assert usurper.token > lease.token
     with pytest.raises(StaleClaim):

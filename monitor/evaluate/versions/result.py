@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from monitor.additive import Additive
 from monitor.clock import from_micros, rfc3339
 from monitor.compare.findings import finite
 from monitor.evaluate.versions.agreement import Agreement
@@ -29,7 +30,7 @@ class Within(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(Additive):
     """What there was to compare of one version: rows, those with a label, those without a prediction, and requests."""
 
     rows: int = 0
@@ -42,15 +43,6 @@ class Seen:
         """Return what there is of a version's rows."""
         unanswered = len(answers) - int(np.count_nonzero(answers.answered()))
         return cls(len(answers), int(np.count_nonzero(answers.labelled())), unanswered, answers.requests)
-
-    def __add__(self, other: Self) -> Seen:
-        """Return what there was of both, which must not share requests."""
-        return Seen(
-            self.rows + other.rows,
-            self.labelled + other.labelled,
-            self.unanswered + other.unanswered,
-            self.requests + other.requests,
-        )
 
     def to_json(self) -> dict[str, int]:
         """Return the JSON object."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from monitor.additive import Additive
 from monitor.evaluate.examples import Floats
 
 Hourly = Mapping[int, "Sums"]
@@ -20,11 +21,11 @@ Hourly = Mapping[int, "Sums"]
 
 
 @dataclass(frozen=True, slots=True)
-class Sums:
+class Sums(Additive):
     """What is kept of the losses of one version, or of the paired differences of two, in one hour.
 
     Over the requests r with total weight W_r and total weighted loss L_r, these are the count and the sums of W, L, W², WL
-    and L². A request whose rows lie in two hours is counted in each.
+    and L². A request whose rows lie in two hours is counted in each; sums that are added must not share requests.
 
     Attributes:
         rows: rows that the requests consist of.
@@ -43,18 +44,6 @@ class Sums:
     weight_squared: float = 0.0
     weight_loss: float = 0.0
     loss_squared: float = 0.0
-
-    def __add__(self, other: Self) -> Sums:
-        """Return the sums over both, which must not share requests."""
-        return Sums(
-            self.rows + other.rows,
-            self.requests + other.requests,
-            self.weight + other.weight,
-            self.loss + other.loss,
-            self.weight_squared + other.weight_squared,
-            self.weight_loss + other.weight_loss,
-            self.loss_squared + other.loss_squared,
-        )
 
     @property
     def mean(self) -> float:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from monitor.additive import Additive
 from monitor.profile.calendar import BlockNumbers
 from monitor.profile.counts import Indices
 from monitor.profile.derived.arrays import sums_by
@@ -22,7 +23,7 @@ _WEIGHTS = ("weight", "row_squares", "square_total")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class VectorSums:
+class VectorSums(Additive):
     """Weighted sums of D features over rows, as `counts.Location` keeps them of one score; two of disjoint clusters add up.
 
     Attributes:
@@ -62,10 +63,6 @@ class VectorSums:
             float(w @ w),
             float(sizes @ sizes),
         )
-
-    def __add__(self, other: VectorSums) -> VectorSums:
-        """Return the sums of both; their clusters must differ."""
-        return VectorSums(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
 
     def __eq__(self, other: object) -> bool:
         """Compare all sums exactly."""
