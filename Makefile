@@ -40,7 +40,7 @@ lint: $(STAMP) ## ruff, mypy, import directions, shell scripts, generated files
 	@$(BIN)/mypy
 	@said=$$($(BIN)/lint-imports --no-cache 2>&1) || { echo "$$said"; exit 1; }
 	@$(BIN)/shellcheck $(SHELL_SCRIPTS)
-	@$(BIN)/python dashboards/build.py --check
+	@$(BIN)/python -m dashboards.build --check
 	@$(BIN)/python docs/generate.py --check
 
 format: $(STAMP) ## let ruff format and mend what it can
@@ -56,7 +56,7 @@ serve: $(STAMP) ## run all roles on CONFIG (driftline.yaml), made if it is not t
 	@$(BIN)/driftline run --config "$${CONFIG:-driftline.yaml}" $(ARGS)
 
 docs: $(STAMP) ## regenerate the generated pages, the settings schema and the dashboards
-	@$(BIN)/python dashboards/build.py
+	@$(BIN)/python -m dashboards.build
 	@$(BIN)/python docs/generate.py
 
 kafka: ## start Apache Kafka for the tests on PORT (9092); stop it with `scripts/kafka.sh stop`
