@@ -12,7 +12,6 @@ import subprocess
 import threading
 import uuid
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -24,8 +23,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 settings.register_profile(
     "driftline",
-    deadline=timedelta(seconds=5),
-    derandomize=bool(os.environ.get("CI")),
+    deadline=None,
+    # The same examples in every run; DRIFTLINE_EXPLORE=1 looks for new ones, which belong into the test with @example.
+    derandomize=not os.environ.get("DRIFTLINE_EXPLORE"),
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("driftline")

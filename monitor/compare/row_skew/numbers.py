@@ -141,10 +141,12 @@ def _exact_line(pairs: Differing, noise: float) -> Explanation | None:
     fit = pairs.fitting()
     for fitted in (_offset, _scale, _affine):
         line = fitted(fit)
-        if line is not None:
-            line = _shortest(line, fit, noise)
-            if _verified(line, pairs, noise):
-                return _told(line, pairs, noise)
+        if line is None:
+            continue
+        # What few digits explain of the one half may, by a hair, not hold for the other.
+        for told in (_shortest(line, fit, noise), line):
+            if _verified(told, pairs, noise):
+                return _told(told, pairs, noise)
     return None
 
 
@@ -202,7 +204,9 @@ def _last_place(pairs: Differing) -> float | None:
     low, high = np.quantile(pairs.served, [0.05, 0.95])
     for digits in range(5):
         unit = 10.0**-digits
-        grid = np.abs(np.rint(pairs.served / unit) * unit - pairs.served) <= 1e-6 * unit + 1e-7 * np.abs(pairs.served)
+        error = 1e-6 * unit + 1e-7 * np.abs(pairs.served)
+        # As in `_rounded`: where the error is as large as the unit, every number is on the grid.
+        grid = (np.abs(np.rint(pairs.served / unit) * unit - pairs.served) <= error) & (error < 0.2 * unit)
         if enough(pairs.explained(grid), int(pairs.counts.sum())):
             return unit if 4 * unit <= high - low else None
     return None

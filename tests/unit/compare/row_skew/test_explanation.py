@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from monitor.compare.row_skew.comparison import SkewOptions, row_skew
@@ -63,6 +63,7 @@ def test_an_offset(seed: int, rows: int, offset: float) -> None:
 
 
 @given(SEEDS, ROWS, FACTORS, OFFSETS)
+@example(0, 30, 7720.0, 2.7854118)  # 2.785412 holds for one half of the rows, not for the other
 def test_a_factor_and_an_offset(seed: int, rows: int, factor: float, offset: float) -> None:
     numbers = skewed_numbers(seed, rows)
     found = explained(numbers, numbers * factor + offset)
