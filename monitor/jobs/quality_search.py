@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from monitor.compare.slice_search.search import search_loss
+from monitor.errors import InputError
+from monitor.evaluate.versions.kinds import check_labels, problem_of
+from monitor.evaluate.versions.losses import LOSSES, Problem
 from monitor.records import Rows
 from monitor.window.slicing import rows_at
 
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
     from monitor.evaluate.examples import Floats, Outcomes
     from monitor.evaluate.live import ServedExamples
 
-_EPSILON = 1e-7
-"""Keras': probabilities are kept this far from 0 and 1."""
+_LOSS = {Problem.BINARY: "log_loss", Problem.MULTICLASS: "log_loss", Problem.REGRESSION: "squared_error"}
 
 
 def concentrated(rows: Rows, served: ServedExamples) -> list[str]:
@@ -32,19 +32,12 @@ def concentrated(rows: Rows, served: ServedExamples) -> list[str]:
 
 def _losses(outcomes: Outcomes) -> Floats | None:
     """Return the loss of each row: of probabilities the log loss, of numbers the squared error; None for what is neither."""
-    labels, predictions = outcomes.labels, outcomes.predictions
+    predictions, labels = outcomes.predictions, outcomes.labels
     if labels.ndim != 1:
         return None
-    if predictions.ndim == 1:
-        binary = bool(np.isin(labels, (0.0, 1.0)).all()) and bool(((predictions >= 0.0) & (predictions <= 1.0)).all())
-        if not binary:
-            return np.asarray(np.square(labels - predictions), dtype=np.float64)
-        shares = np.where(labels == 1.0, predictions, 1.0 - predictions)
-    else:
-        classes = labels.astype(np.int64)
-        if not ((classes >= 0) & (classes < predictions.shape[1])).all():
-            return None
-        shares = np.take_along_axis(predictions, classes[:, None], axis=1)[:, 0]
-        if not ((shares >= 0.0) & (shares <= 1.0)).all():
-            return None
-    return np.asarray(-np.log(np.clip(shares, _EPSILON, 1.0)), dtype=np.float64)
+    problem = problem_of([predictions], [labels])
+    try:
+        check_labels(labels, problem, predictions.shape[-1])
+        return LOSSES[problem][_LOSS[problem]].of(outcomes, 0.5)
+    except InputError:
+        return None

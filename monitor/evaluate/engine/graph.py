@@ -73,20 +73,23 @@ def split_by_all(config: Any, examples_of: Mapping[str, Examples], schema: Any =
 def _split(config: Any, examples_of: Mapping[str, Examples], schema: Any) -> Split:
     from monitor.evaluate.on_tfma import only
 
-    vectorised, rest = set(), {}
-    for number, spec in enumerate(config.metrics_specs):
-        for place in range(len(spec.metrics)):
-            alone = only(config, {(number, place)})
-            try:
-                for graph in _graphs(alone, schema):
-                    for leaf in graph.leaves:
-                        _tried(leaf, examples_of)
-            except NotVectorised as reason:
-                rest[number, place] = str(reason)
-            else:
-                vectorised.add((number, place))
-    graphs = _graphs(only(config, vectorised), schema) if vectorised else []
-    return Split(graphs, frozenset(vectorised), rest)
+    def graphs_of(metrics: set[Place]) -> Sequence[Graph]:
+        return _tried(_graphs(only(config, metrics), schema), examples_of) if metrics else []
+
+    places = {(number, place) for number, spec in enumerate(config.metrics_specs) for place in range(len(spec.metrics))}
+    try:
+        # TFMA takes long to tell its computations, and most often all of them are vectorised: that is asked first.
+        return Split(graphs_of(places), frozenset(places), {})
+    except NotVectorised:
+        pass
+    rest = {}
+    for each in sorted(places):
+        try:
+            graphs_of({each})
+        except NotVectorised as reason:
+            rest[each] = str(reason)
+    vectorised = places - rest.keys()
+    return Split(graphs_of(vectorised), frozenset(vectorised), rest)
 
 
 def of_model(examples_of: Mapping[str, Examples], model: str) -> Examples:
@@ -94,14 +97,11 @@ def of_model(examples_of: Mapping[str, Examples], model: str) -> Examples:
     return examples_of.get(model, examples_of[""])
 
 
-def model_of(leaf: Statistic) -> str:
-    """Return the name of the model that a statistic is about."""
-    return str(leaf.selection.model)  # type: ignore[attr-defined]
-
-
-def _tried(leaf: Statistic, examples_of: Mapping[str, Examples]) -> None:
-    """Raise NotVectorised where the examples are such that a statistic does not take them."""
-    leaf.entries(of_model(examples_of, model_of(leaf)))
+def _tried(graphs: Sequence[Graph], examples_of: Mapping[str, Examples]) -> Sequence[Graph]:
+    """Return the graphs; raise NotVectorised where the examples are such that a statistic does not take them."""
+    for leaf in (leaf for graph in graphs for leaf in graph.leaves):
+        leaf.entries(of_model(examples_of, leaf.selection.model))
+    return graphs
 
 
 def _graphs(config: Any, schema: Any) -> list[Graph]:

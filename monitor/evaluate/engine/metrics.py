@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from monitor.evaluate.engine.graph import Graph, model_of
+from monitor.evaluate.engine.graph import Graph
 from monitor.evaluate.engine.ranking import Queries
 from monitor.evaluate.engine.statistic import Entries, Membership, Statistic, sums_by_slice
 from monitor.evaluate.examples import Examples, Floats, Places
@@ -51,7 +51,7 @@ def added(graph: Graph, samples: Mapping[str, Sample]) -> list[Added]:
     """Return what each leaf of a graph adds, from the samples by name of the model."""
     found = []
     for leaf in graph.leaves:
-        sample = samples.get(model_of(leaf), samples[""])
+        sample = samples.get(leaf.selection.model, samples[""])
         slices, size = sample.slices, len(sample.examples)
         if graph.query_key:
             queries = Queries.by(sample.examples, graph.query_key)

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from monitor.evaluate.engine.inputs import Selection
 from monitor.evaluate.examples import Examples, Floats, Places
 
 _CELLS_AT_ONCE = 40_000_000
@@ -36,6 +37,10 @@ class Entries:
 
 class Statistic(Protocol):
     """One of TFMA's combiners, for all examples and slices at once."""
+
+    @property
+    def selection(self) -> Selection:
+        """What it is about."""
 
     def entries(self, examples: Examples) -> Entries:
         """Return what the examples add; raises NotVectorised where only TFMA knows what to do with them."""

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from monitor.compare.family import OVERALL_SHARE
 from monitor.compare.findings import Finding, Kind, Outcome
 from monitor.evaluate.evaluation import Evaluation
 from monitor.evaluate.quality.direction import Worse
@@ -25,8 +26,6 @@ from monitor.window.slicing import SliceKey, slice_name
 
 MIN_BLOCKS = 8
 """Fewer blocks say too little of how much quality varies by itself."""
-_OVERALL_SHARE = 0.5
-"""Of the budget, where there are slices too (as `monitor.compare.family`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,7 @@ def losses(
     judged = [key for key in single if evaluation.examples.get(key, 0) >= terms.min_labels]
     tests = max(1, sum(direction is not None for direction in worse.values()))
     slices = max(1, sum(bool(key) for key in judged))
-    share = _OVERALL_SHARE if any(judged) else 1.0
+    share = OVERALL_SHARE if any(judged) else 1.0
     found: dict[SliceKey, list[Finding]] = {}
     for key in single:
         alpha = terms.alpha * (share if not key else (1.0 - share) / slices) / tests
