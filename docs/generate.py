@@ -50,14 +50,19 @@ def duration_text(value: timedelta) -> str:
     return f"{seconds:g}s"
 
 
-def setting_keys(model: type[BaseModel], prefix: str = "") -> Iterator[Key]:
-    """Yield every key of a settings model, parents before children; `NAME` stands for a name of the user's own."""
+def setting_keys(
+    model: type[BaseModel], prefix: str = "", within: frozenset[type[BaseModel]] = frozenset()
+) -> Iterator[Key]:
+    """Yield every key of a settings model, parents before children; `NAME` stands for a name of the user's own.
+
+    What holds itself, as an expression does, is told once.
+    """
     for name, field in model.model_fields.items():
         path = prefix + (field.alias or name)
         inner, step = _section(field.annotation)
         yield Key(path, _takes(field), _default(field), field.description or _first_line(inner))
-        if inner is not None:
-            yield from setting_keys(inner, path + step)
+        if inner is not None and inner not in within | {model}:
+            yield from setting_keys(inner, path + step, within | {model})
 
 
 def _section(annotation: Any) -> tuple[type[BaseModel] | None, str]:
@@ -110,6 +115,8 @@ def _default(field: FieldInfo) -> str:
         return ""
     if isinstance(value, timedelta):
         return f"`{duration_text(value)}`"
+    if isinstance(value, list) and isinstance(value[0], BaseModel):
+        return ""
     if isinstance(value, list) and all(isinstance(each, timedelta) for each in value):
         return f"`[{', '.join(duration_text(each) for each in value)}]`"
     return f"`{json.dumps(value) if not isinstance(value, str) else value}`"

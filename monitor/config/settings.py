@@ -7,12 +7,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, model_validator
 
+from monitor.config.alerting import AlertSettings, RouteSettings, default_alerts
+from monitor.config.api import ADDRESS, ApiSettings
 from monitor.config.detection import DetectionSettings
 from monitor.config.durations import Duration
 from monitor.config.evaluation import EvaluationSettings
+from monitor.config.gpus import GpuSettings
+from monitor.config.policies import PolicySettings
+from monitor.config.receivers import ReceiverSettings
+from monitor.config.retraining import RetrainSettings
 from monitor.config.strict import Strict
-
-_ADDRESS = r"^.+:\d{1,5}$"
 
 
 class SpanSettings(Strict):
@@ -258,6 +262,8 @@ class ModelSettings(Strict):
     )
     detection: DetectionSettings = DetectionSettings()
     evaluation: EvaluationSettings | None = None
+    retrain: RetrainSettings | None = None
+    serving_gpus: str | None = Field(None, description="Name from `gpus`: those that the model is served on.")
 
     @model_validator(mode="after")
     def _different_slices(self) -> ModelSettings:
@@ -288,7 +294,7 @@ class CollectorSettings(Strict):
         0.5, gt=0, le=1, description="Share of unreadable messages over which to stop, among the last 100 or more."
     )
     dead_letters: DeadLetterSettings = DeadLetterSettings()
-    listen: str = Field("127.0.0.1:8081", description="Address of /metrics of `driftline collect`.", pattern=_ADDRESS)
+    listen: str = Field("127.0.0.1:8081", description="Address of /metrics of `driftline collect`.", pattern=ADDRESS)
 
 
 class MonitorSettings(Strict):
@@ -296,13 +302,7 @@ class MonitorSettings(Strict):
 
     tick: Duration = Field(timedelta(seconds=1), description="Time between two looks for windows to close.")
     lease: Duration = Field(timedelta(minutes=2), description="How long a monitor owns a model without renewing.")
-    listen: str = Field("127.0.0.1:8082", description="Address of /metrics of `driftline monitor`.", pattern=_ADDRESS)
-
-
-class ApiSettings(Strict):
-    """The HTTP side."""
-
-    listen: str = Field("127.0.0.1:8080", description="Address of /metrics of `driftline run`.", pattern=_ADDRESS)
+    listen: str = Field("127.0.0.1:8082", description="Address of /metrics of `driftline monitor`.", pattern=ADDRESS)
 
 
 class Settings(Strict):
@@ -315,6 +315,18 @@ class Settings(Strict):
     models: dict[str, ModelSettings] = Field(min_length=1, description="The monitored models by name.")
     collector: CollectorSettings = CollectorSettings()
     monitor: MonitorSettings = MonitorSettings()
+    alerts: list[AlertSettings] = Field(
+        default_factory=default_alerts, description="When something is an alert; two rules of their own without it."
+    )
+    receivers: dict[str, ReceiverSettings] = Field(default_factory=dict, description="Who can be told, by name.")
+    routes: list[RouteSettings] = Field(
+        default_factory=list, description="Who is told of which alerts; without it every receiver of every alert."
+    )
+    policies: list[PolicySettings] = Field(default_factory=list, description="What is done about alerts.")
+    gpus: dict[str, GpuSettings] = Field(default_factory=dict, description="GPUs that can be asked about, by name.")
+    candidates: str = Field(
+        "file:candidates", description="Folder under which trainers put models: nothing else is ever loaded."
+    )
     api: ApiSettings = ApiSettings()
 
     @model_validator(mode="after")

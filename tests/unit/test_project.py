@@ -92,13 +92,15 @@ def test_every_alert_is_seen_firing_by_promtool() -> None:
     assert _alerts_that_promtool_sees() == {rule["alert"] for rule in _rules()}
 
 
-def _settings_keys(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
+def _settings_keys(
+    model: type[BaseModel], path: tuple[str, ...] = (), within: frozenset[type[BaseModel]] = frozenset()
+) -> Iterator[tuple[str, str]]:
     for name, field in model.model_fields.items():
         inner = _model_inside(field.annotation)
         purpose = field.description or (inner.__doc__ if inner else None) or ""
         yield ".".join([*path, field.alias or name]), purpose
-        if inner is not None:
-            yield from _settings_keys(inner, (*path, name))
+        if inner is not None and inner not in within | {model}:
+            yield from _settings_keys(inner, (*path, name), within | {model})
 
 
 def _model_inside(annotation: Any) -> type[BaseModel] | None:

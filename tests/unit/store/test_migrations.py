@@ -12,14 +12,14 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, column, create_engine, table, text
 
 from monitor.store import database as database_module
+from monitor.store import loop_tables
 from monitor.store.database import Database
-from monitor.store.tables import metadata
 
 
 def test_the_migrations_lead_to_the_tables(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path}/ledger.db")
     with database.read() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        assert compare_metadata(MigrationContext.configure(connection), loop_tables.alerts.metadata) == []
     database.close()
 
 
