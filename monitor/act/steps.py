@@ -1,7 +1,7 @@
 """What a retrain needs from outside, a port for each step; changes with what a step can answer.
 
-A step may be tried again after a crash: what it does is the same, however often it is asked with the same retrain. An outside thing
-that does not answer is a TransientError: the step is tried later, until the deadline of the state.
+A step may be tried again after a crash: what it does is the same, however often it is asked with the same retrain. An outside
+thing that does not answer is a TransientError: the step is tried later, until the deadline of the state.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Report:
     """What a trainer says, asked or by itself.
 
     Attributes:
-        candidate: of a completed run: `uri` (under the configured candidates), `version`, and what else it tells, such as `statistics`.
+        candidate: of a completed run: `uri` (under the configured candidates), `version`, and what else it tells: `statistics`.
     """
 
     progress: Progress
@@ -116,7 +116,7 @@ class Rollout(Protocol):
     """What brings a version into service. Each is done again safely."""
 
     def begin(self, retrain: Retrain) -> Found:
-        """Serve the candidate beside the stable version; returns once it answers. `verdict` is a CanaryVerdict, WAITING or BAD."""
+        """Serve the candidate beside the stable version; returns once it answers: WAITING, or BAD where it does not."""
         ...
 
     def watch(self, retrain: Retrain) -> Found:

@@ -1,4 +1,4 @@
-"""Messages that are to be sent: written in the transaction of what they tell, sent at least once, in order; a ledger of its own."""
+"""Messages to be sent: written in the transaction of what they tell, sent at least once, those of one subject in order."""
 
 from __future__ import annotations
 
