@@ -14,6 +14,7 @@ from monitor.cuts import SpanStorage
 from monitor.errors import ConfigError, StaleClaim, TransientError
 from monitor.jobs.estimating import Estimator
 from monitor.jobs.evaluating import Evaluator, describe_evaluation
+from monitor.jobs.holding import Holding
 from monitor.jobs.judging import Judge, describe
 from monitor.jobs.window_rows import ActiveBaselines
 from monitor.metrics import MonitorMetrics
@@ -22,12 +23,6 @@ from monitor.store.leases import Lease
 from monitor.store.ledger import Ledger
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Held:
-    lease: Lease
-    renew_at: datetime
 
 
 @dataclass
@@ -44,7 +39,6 @@ class Monitor:
     holder: str
     metrics: MonitorMetrics
     stop: threading.Event = field(default_factory=threading.Event)
-    _held: dict[str, _Held] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Set up what lives as long as the monitor."""
@@ -52,6 +46,7 @@ class Monitor:
         self._judge = Judge(self.ledger, self.storage, baselines)
         self._estimator = Estimator(self.ledger, self.storage, baselines)
         self._evaluator = Evaluator(self.ledger, self.storage, baselines)
+        self._leases = Holding(self.ledger, self.clock, self.holder, self.settings.monitor.lease)
         self._refused: dict[str, str] = {}
         self._housekeeping = Housekeeping(self.ledger.database, self.ledger.team, self.storage)
 
@@ -61,7 +56,7 @@ class Monitor:
             with self.metrics.tick_seconds.time():
                 return self._tick(name, self.settings.models[name])
         except StaleClaim as error:
-            self._held.pop(name, None)
+            self._leases.lost(_lease_of(name))
             _log.warning("model_taken_over", model=name, reason=str(error))
         except TransientError as error:
             self.metrics.errors.labels(name).inc()
@@ -80,9 +75,7 @@ class Monitor:
 
     def release(self) -> None:
         """Give all leases back."""
-        for held in self._held.values():
-            self.ledger.leases.release(held.lease)
-        self._held.clear()
+        self._leases.release()
 
     def _tick(self, name: str, model: ModelSettings) -> int:
         lease = self._lease(name)
@@ -141,14 +134,8 @@ class Monitor:
         estimate()
 
     def _lease(self, name: str) -> Lease | None:
-        """Return the model's lease, renewed at half of its time; whether it is still ours, each transaction checks."""
-        now, held = self.clock.now(), self._held.get(name)
-        if held is not None and now < held.renew_at:
-            return held.lease
-        duration = self.settings.monitor.lease
-        lease = self.ledger.leases.acquire(f"model:{name}", self.holder, now, duration)
-        if lease is None:
-            self._held.pop(name, None)
-        else:
-            self._held[name] = _Held(lease, now + duration / 2)
-        return lease
+        return self._leases.of(_lease_of(name))
+
+
+def _lease_of(name: str) -> str:
+    return f"model:{name}"
