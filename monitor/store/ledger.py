@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 from monitor.clock import from_micros
 from monitor.store import audit
 from monitor.store import tables as t
+from monitor.store.approval_ledger import SqlApprovals
 from monitor.store.baseline_ledger import SqlBaselines
 from monitor.store.calibration_ledger import SqlCalibrations
 from monitor.store.cut_ledger import SqlCutLedger
@@ -19,9 +20,11 @@ from monitor.store.database import Database, moment
 from monitor.store.dead_letter_ledger import SqlDeadLetters
 from monitor.store.estimate_ledger import SqlEstimates
 from monitor.store.evaluation_ledger import SqlEvaluations
+from monitor.store.inbox_ledger import SqlInbox
 from monitor.store.label_ledger import SqlLabels
 from monitor.store.leases import SqlLeases
 from monitor.store.marks import SqlMarks
+from monitor.store.retrain_ledger import SqlRetrains
 from monitor.store.verdict_ledger import SqlVerdicts
 from monitor.store.window_ledger import SqlWindowLedger
 
@@ -43,6 +46,7 @@ class Ledger:
     evaluations: SqlEvaluations
     calibrations: SqlCalibrations
     estimates: SqlEstimates
+    retrains: SqlRetrains
 
     @classmethod
     def open(cls, url: str, team: str) -> Ledger:
@@ -62,6 +66,7 @@ class Ledger:
             SqlEvaluations(database, team),
             SqlCalibrations(database, team),
             SqlEstimates(database, team),
+            SqlRetrains(database, team),
         )
 
     def close(self) -> None:
