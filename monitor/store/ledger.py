@@ -24,7 +24,9 @@ from monitor.store.inbox_ledger import SqlInbox
 from monitor.store.label_ledger import SqlLabels
 from monitor.store.leases import SqlLeases
 from monitor.store.marks import SqlMarks
+from monitor.store.page_ledger import SqlPages
 from monitor.store.retrain_ledger import SqlRetrains
+from monitor.store.token_ledger import SqlTokens
 from monitor.store.verdict_ledger import SqlVerdicts
 from monitor.store.window_ledger import SqlWindowLedger
 
@@ -47,6 +49,10 @@ class Ledger:
     calibrations: SqlCalibrations
     estimates: SqlEstimates
     retrains: SqlRetrains
+    tokens: SqlTokens
+    approvals: SqlApprovals
+    inbox: SqlInbox
+    pages: SqlPages
 
     @classmethod
     def open(cls, url: str, team: str) -> Ledger:
@@ -67,6 +73,10 @@ class Ledger:
             SqlCalibrations(database, team),
             SqlEstimates(database, team),
             SqlRetrains(database, team),
+            SqlTokens(database, team),
+            SqlApprovals(database, team),
+            SqlInbox(database, team),
+            SqlPages(database, team),
         )
 
     def close(self) -> None:

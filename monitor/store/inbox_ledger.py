@@ -1,0 +1,53 @@
+"""What an Alertmanager posted and was dealt with, so that repetitions and old news change nothing."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import func, insert, select
+
+from monitor.clock import to_micros
+from monitor.errors import StaleClaim
+from monitor.store import loop_tables as t
+from monitor.store.database import Database
+
+_RESOLVED = "resolved"
+
+
+class SqlInbox:
+    """Messages in SQL; safe to share between threads."""
+
+    def __init__(self, database: Database, team: str) -> None:
+        """Work on `database` in the name of `team`."""
+        self._database = database
+        self._team = team
+
+    def news(self, fingerprint: str, starts_at: datetime, status: str) -> bool:
+        """Say whether a message tells something: it was not seen, and nothing later of the same alert was.
+
+        Later is a later start, and `resolved` of the same one: an Alertmanager that retries, or one of several, may deliver in
+        another order than things happened.
+        """
+        inbox = t.alert_inbox.c
+        of_alert = (inbox.team == self._team, inbox.fingerprint == fingerprint)
+        with self._database.read() as connection:
+            newest = connection.execute(select(func.max(inbox.starts_at)).where(*of_alert)).scalar_one()
+            if newest is None or newest < to_micros(starts_at):
+                return True
+            if newest > to_micros(starts_at):
+                return False
+            seen = connection.execute(select(inbox.status).where(*of_alert, inbox.starts_at == newest)).scalars().all()
+        return status not in seen and _RESOLVED not in seen
+
+    def remember(self, fingerprint: str, starts_at: datetime, status: str, now: datetime) -> None:
+        """Note that a message was dealt with; done after that, so that a crash between the two leads to a repetition, no loss."""
+        values = {"fingerprint": fingerprint, "starts_at": to_micros(starts_at), "status": status}
+        try:
+            with self._database.write() as connection:
+                same = [t.alert_inbox.c[name] == value for name, value in values.items()]
+                there = select(t.alert_inbox.c.status).where(t.alert_inbox.c.team == self._team, *same)
+                if connection.execute(there).one_or_none() is None:
+                    row = {"team": self._team, "received_at": to_micros(now)} | values
+                    connection.execute(insert(t.alert_inbox).values(row))
+        except StaleClaim:
+            return  # the same message, posted twice at once, was noted by the other
