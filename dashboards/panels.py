@@ -55,6 +55,47 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
         ),
     ),
     (
+        "Alerts, and what is done about them",
+        (
+            Panel(
+                "Alerts firing",
+                "By name; the alert holds the features, slices and versions behind it.",
+                (
+                    (
+                        (
+                            "sum by (model, alertname) "
+                            '(max by (model, alertname, severity) (driftline_alerts{state="firing", model=~"$model"}))'
+                        ),
+                        "{{model}} {{alertname}}",
+                    ),
+                ),
+                kind="stat",
+                width=8,
+                red_above=1,
+            ),
+            Panel(
+                "Retrains",
+                "By where they stand; every one that has begun ends as promoted, rejected, rolled back, failed or cancelled.",
+                (
+                    (
+                        'sum by (state) (max by (model, state) (driftline_retrains{model=~"$model"}))',
+                        "{{state}}",
+                    ),
+                ),
+                width=8,
+            ),
+            Panel(
+                "Notifications waiting",
+                "Messages that a receiver has not taken yet, and the age of the oldest.",
+                (
+                    ("max by (receiver) (driftline_notifications_waiting)", "{{receiver}}"),
+                    ("max by (receiver) (driftline_notification_oldest_seconds)", "{{receiver}}: oldest, s"),
+                ),
+                width=8,
+            ),
+        ),
+    ),
+    (
         "Quality",
         (
             Panel(
