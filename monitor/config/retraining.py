@@ -27,10 +27,43 @@ class GateSettings(Strict):
 
     labelled: Duration = Field(timedelta(days=7), description="How far back the labelled rows reach it is tried on.")
     max_rows: int = Field(50_000, ge=1_000, description="Most rows that it is tried on.")
+    min_labels: int = Field(300, ge=1, description="Labelled rows without which a candidate is rejected.")
+    unseen: Literal["prefer", "require"] = Field(
+        "prefer",
+        description="Whether it is tried on rows that it cannot have been trained on where there are `min_labels` of "
+        "them, or else rejected.",
+    )
+    metrics: list[str] = Field(
+        default_factory=list,
+        description="Metrics of docs/versions.md in which it must not be worse than the present version; the first loss of "
+        "the problem without it. They decide where the EvalConfig has no thresholds on changes.",
+    )
+    margin: float | None = Field(
+        None, ge=0, allow_inf_nan=False, description="Largest difference in these that does not matter."
+    )
+    require_improvement: bool = Field(False, description="Whether it must be better, not only no worse.")
+    trust_trainer: bool = Field(
+        False,
+        description="Whether the trainer's own evaluation counts (`statistics.blessing` is BLESSED) where there are no "
+        "labels, or the rows lack what the model asks for.",
+    )
+    signature: str = Field("serving_default", description="Signature that is asked.")
+    output: str | None = Field(None, description="Output that is the prediction; `traffic.output` without it.")
+    output_class: int | Literal["argmax"] | None = Field(
+        None, description="Class whose score is the prediction; `traffic.output_class` without it."
+    )
+    smoke_rows: int = Field(32, ge=1, le=1_000, description="Rows that it must answer first, and by which it is timed.")
+    present: str | None = Field(
+        None,
+        description="Where the present version lies, with {version} in its place, to compare latency with; without it, where "
+        "a promoted candidate lay.",
+    )
     max_latency_ratio: float = Field(
         2.0, gt=0, description="Slowest that it may be, as a multiple of the present model."
     )
     timeout: Duration = Field(timedelta(minutes=10), description="How long loading it and running it may take.")
+    max_memory_mib: int = Field(4_096, ge=2_048, description="Address space that running it may take.")
+    max_size_mib: int = Field(2_048, ge=1, description="Size that its files may have.")
 
 
 class CanarySettings(Strict):

@@ -1,0 +1,273 @@
+"""A candidate run in a process of its own: started, watched, ended, and what it left read; changes with how it is kept in check.
+
+What is in that process is the model's as much as ours. So its answers are read as anybody's: of bounded size, as numbers only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from monitor.evaluate.examples import Floats
+from monitor.outside.candidates import worker
+from monitor.outside.candidates.confine import Limits
+
+_KEPT_VARIABLES = ("LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "TZ")
+_GRACE_SECONDS = 10.0
+_LAST_BYTES = 4_096
+_MOST_REPORT_BYTES = 1 << 16
+_MOST_CLASSES = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to run, and with what.
+
+    Attributes:
+        candidate: folder of the SavedModel.
+        present: folder of the model that serves now, to compare latency with; None where it is not known.
+        signature, output: of the models; the only output where none is named.
+        smoke_rows: how many rows it must answer first, and is timed by.
+        seconds: wall time for all of it.
+        memory_bytes: address space.
+    """
+
+    candidate: Path
+    present: Path | None
+    signature: str
+    output: str | None
+    smoke_rows: int
+    seconds: float
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What became of it.
+
+    Attributes:
+        answers: (n,) or (n, k), not all of them finite perhaps; None where there are none.
+        reason: why there are none, in one line.
+        lacking: whether that is because the rows lack what the model asks for.
+        confined: whether the kernel kept it from files and the network.
+        load_seconds, first_answer_seconds: how long loading and the first answer took.
+        latency_seconds: median of an answer to `smoke_rows` rows, of the candidate and, where it was timed, of the present model.
+        last_line: that it wrote to its standard error.
+    """
+
+    answers: Floats | None
+    reason: str = ""
+    lacking: bool = False
+    confined: bool = False
+    load_seconds: float | None = None
+    first_answer_seconds: float | None = None
+    latency_seconds: Mapping[str, float] | None = None
+    present_error: str = ""
+    last_line: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what is kept of it: all but the answers."""
+        kept = asdict(self)
+        del kept["answers"]
+        return {name: value for name, value in kept.items() if value not in (None, "")}
+
+
+def run(job: Job, features: pa.Table) -> Ran:
+    """Load a candidate in a process with limits, and ask it about rows; what it does wrong is told, never raised."""
+    with tempfile.TemporaryDirectory(prefix="driftline-gate-") as name:
+        folder = Path(name).resolve()
+        _lay_out(folder, job, features)
+        ended = _ended(folder, job.seconds)
+        return _read(folder, ended, features.num_rows, job)
+
+
+def _lay_out(folder: Path, job: Job, features: pa.Table) -> None:
+    models = {worker.CANDIDATE: str(job.candidate.resolve())}
+    if job.present is not None:
+        models[worker.PRESENT] = str(job.present.resolve())
+    limits = Limits(
+        memory_bytes=job.memory_bytes,
+        cpu_seconds=int(job.seconds * (os.cpu_count() or 1)) + 1,
+        file_bytes=_most_answer_bytes(features.num_rows),
+    )
+    document = {
+        "parent": os.getpid(),
+        "models": models,
+        "signature": job.signature,
+        "output": job.output,
+        "smoke_rows": job.smoke_rows,
+        "limits": asdict(limits),
+    }
+    (folder / worker.JOB).write_text(json.dumps(document))
+    with pa.OSFile(str(folder / worker.ROWS), "wb") as sink, pa.ipc.new_file(sink, features.schema) as writer:
+        writer.write_table(features)
+
+
+def _most_answer_bytes(rows: int) -> int:
+    return (1 << 20) + rows * 8 * (_MOST_CLASSES if rows < 1_000 else 1_000)
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """Return what the process knows of ours: nothing but how to find programs, libraries and this package."""
+    kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+    return kept | {
+        "HOME": str(folder),
+        "TMPDIR": str(folder),
+        "PYTHONPATH": str(Path(__file__).resolve().parents[3]),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONWARNINGS": "ignore",
+        # Training may have the GPU, and a candidate is compared with the present model on the same processor.
+        "CUDA_VISIBLE_DEVICES": "-1",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        # Each thread and each arena of the allocator takes address space, which is limited, and processors, which serve.
+        "MALLOC_ARENA_MAX": "2",
+        "OMP_NUM_THREADS": "1",
+        "TF_NUM_INTRAOP_THREADS": "1",
+        "TF_NUM_INTEROP_THREADS": "1",
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    code: int
+    late: bool
+
+
+def _ended(folder: Path, seconds: float) -> _Ended:
+    """Run the process until it ends or its time is up, and end all that it started."""
+    # -P: the folder that it writes to is no place to import from.
+    command = [sys.executable, "-P", "-s", "-m", worker.__name__, str(folder)]
+    with (folder / "output").open("wb") as output:
+        process = subprocess.Popen(  # noqa: S603 - our own program
+            command,
+            cwd=folder,
+            env=_environment(folder),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            close_fds=True,
+        )
+        try:
+            return _Ended(process.wait(seconds), late=False)
+        except subprocess.TimeoutExpired:
+            return _Ended(-signal.SIGKILL, late=True)
+        finally:
+            _kill(process)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(_GRACE_SECONDS)
+
+
+def _read(folder: Path, ended: _Ended, rows: int, job: Job) -> Ran:
+    last = _last_line(folder / "output")
+    report = _report(folder / worker.REPORT)
+    told = {
+        "confined": report.get("confined") is True,
+        "load_seconds": _number(report.get("load_seconds")),
+        "first_answer_seconds": _number(report.get("first_answer_seconds")),
+        "latency_seconds": _medians(report.get("seconds")),
+        "present_error": _text(report.get("present_error")),
+        "last_line": last,
+    }
+    if ended.late:
+        return Ran(None, f"it did not answer within {job.seconds:g} seconds", **told)
+    if error := _text(report.get("error")):
+        stage = "cannot be loaded" if report.get("stage") in ("start", "load") else "does not answer"
+        return Ran(None, f"it {stage}: {error}", report.get("lacking") is True, **told)
+    if ended.code != 0:
+        said = f"; the last it said: {last}" if last else ""
+        return Ran(None, f"its process ended {_how(ended.code, job)}{said}", **told)
+    answers = _answers(folder / worker.ANSWERS, rows)
+    if answers is None:
+        return Ran(None, "it left no answers that can be read", **told)
+    return Ran(answers, **told)
+
+
+def _how(code: int, job: Job) -> str:
+    if code >= 0:
+        return f"with exit code {code}"
+    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+    memory = f" (it may take {job.memory_bytes / 2**20:,.0f} MiB of address space)"
+    return f"by {name}{memory if name in ('SIGABRT', 'SIGSEGV', 'SIGBUS', 'SIGKILL') else ''}"
+
+
+def _report(path: Path) -> Mapping[str, Any]:
+    try:
+        found = json.loads(_start_of(path, _MOST_REPORT_BYTES))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _answers(path: Path, rows: int) -> Floats | None:
+    try:
+        if path.is_symlink() or path.stat().st_size > _most_answer_bytes(rows):
+            return None
+        with pa.OSFile(str(path), "rb") as source:
+            table = pa.ipc.open_file(source).read_all()
+        table.validate(full=True)
+        column = table.column("answer")
+        if table.num_rows != rows or column.null_count:
+            return None
+        if pa.types.is_list(column.type):
+            flat = np.asarray(column.combine_chunks().flatten().to_numpy(zero_copy_only=False), np.float64)
+            return flat.reshape(rows, -1) if len(flat) else None
+        return np.asarray(column.to_numpy(), np.float64)
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
+        return None
+
+
+def _start_of(path: Path, most: int) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as stream:
+        return stream.read(most)
+
+
+def _last_line(path: Path) -> str:
+    try:
+        with path.open("rb") as stream:
+            stream.seek(max(0, path.stat().st_size - _LAST_BYTES))
+            lines = stream.read(_LAST_BYTES).decode("utf-8", "replace").splitlines()
+    except OSError:
+        return ""
+    return next((_text(line.strip()) for line in reversed(lines) if line.strip()), "")
+
+
+def _text(value: object) -> str:
+    """Return a text of somebody else's as one short line of printable characters."""
+    return "".join(each if each.isprintable() else " " for each in value[:300]) if isinstance(value, str) else ""
+
+
+def _number(value: object) -> float | None:
+    good = isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)
+    return float(value) if good else None  # type: ignore[arg-type]
+
+
+def _medians(value: object) -> dict[str, float] | None:
+    if not isinstance(value, dict):
+        return None
+    found = {}
+    for name in (worker.CANDIDATE, worker.PRESENT):
+        listed = value.get(name)
+        numbers = [_number(each) for each in listed[:1_000]] if isinstance(listed, list) else []
+        known = [each for each in numbers if each is not None]
+        if known:
+            found[name] = median(known)
+    return found or None
