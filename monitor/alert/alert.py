@@ -45,8 +45,9 @@ class Alert:
         resolved_at: when it last ceased to; `endsAt`.
         findings: the flagged findings behind it, the strongest first: objects of DESIGN's "Findings", each with the `version`,
             `slice` (a mapping), `window_start` and `window_end` that it is about.
-        acknowledged_by: who has taken note: it is not told again in this episode.
+        acknowledged_by: who has taken note: it is not repeated in this episode.
         assignee: who looks after it.
+        muted: findings of its last window that a data break explains, each with `muted_by`: they count for nothing.
     """
 
     labels: Mapping[str, str]
@@ -62,6 +63,7 @@ class Alert:
     acknowledged_by: str | None = None
     acknowledged_at: datetime | None = None
     assignee: str | None = None
+    muted: Sequence[Mapping[str, Any]] = field(default=())
 
     @property
     def fingerprint(self) -> str:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection, Iterator, Sequence
 from datetime import timedelta
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from monitor.config.durations import Duration
+from monitor.config.located import Problem
 from monitor.config.strict import Strict
 from monitor.matchers import Matchers
+from monitor.texts import TemplateText
+
+RESERVED_LABELS = ("alertname", "model", "severity")
+"""Labels that every alert has by itself."""
 
 
 class Expression(Strict):
@@ -50,7 +57,7 @@ class AlertSettings(Strict):
     )
     severity: Literal["critical", "warning", "info"] = Field("warning", description="Label of that name.")
     labels: dict[str, str] = Field(default_factory=dict, description="More labels, to route and silence by.")
-    annotations: dict[str, str] = Field(
+    annotations: dict[str, TemplateText] = Field(
         default_factory=dict,
         description="Texts for people, as Jinja templates over `labels`, `model`, `findings` and `windows`.",
     )
@@ -61,6 +68,15 @@ class AlertSettings(Strict):
             raise ValueError("give either `expr` or `no_data_for`")
         if self.of is not None and self.of < self.for_:
             raise ValueError("`of` is at least `for`")
+        counting = {"for_": "for", "of": "of", "keep_firing_for": "keep_firing_for"}
+        counts = [alias for name, alias in counting.items() if name in self.model_fields_set]
+        if self.no_data_for is not None and counts:
+            raise ValueError(f"`{counts[0]}` counts windows, of which `no_data_for` waits for none")
+        for name in self.labels:
+            if name in RESERVED_LABELS:
+                raise ValueError(f"label {name!r} is every alert's own; `severity` has a key of its own")
+            if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) is None:
+                raise ValueError(f"{name!r} is no name of a label; use letters, digits and _")
         return self
 
 
@@ -92,3 +108,25 @@ def default_alerts() -> list[AlertSettings]:
             }
         ),
     ]
+
+
+def misnamed(
+    alerts: Sequence[AlertSettings],
+    routes: Sequence[RouteSettings],
+    models: Collection[str],
+    receivers: Collection[str],
+) -> Iterator[Problem]:
+    """Yield what rules and routes name that is not there, and rules of one name."""
+    seen: set[str] = set()
+    for place, rule in enumerate(alerts):
+        if rule.alert in seen:
+            yield ("alerts", place, "alert"), f"there are two rules {rule.alert!r}"
+        seen.add(rule.alert)
+        for model in rule.models:
+            if model not in models:
+                yield ("alerts", place, "models"), f"no model {model!r}; there is: {', '.join(sorted(models))}"
+    for place, route in enumerate(routes):
+        for receiver in route.receivers:
+            if receiver not in receivers:
+                known = ", ".join(sorted(receivers)) or "none"
+                yield ("routes", place, "receivers"), f"no receiver {receiver!r} in `receivers`; there is: {known}"

@@ -7,12 +7,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, model_validator
 
-from monitor.config.alerting import AlertSettings, RouteSettings, default_alerts
+from monitor.config.alerting import AlertSettings, RouteSettings, default_alerts, misnamed
 from monitor.config.api import ADDRESS, ApiSettings
 from monitor.config.detection import DetectionSettings
 from monitor.config.durations import Duration
 from monitor.config.evaluation import EvaluationSettings
 from monitor.config.gpus import GpuSettings
+from monitor.config.located import refuse
 from monitor.config.policies import PolicySettings
 from monitor.config.receivers import ReceiverSettings
 from monitor.config.retraining import RetrainSettings
@@ -328,6 +329,11 @@ class Settings(Strict):
         "file:candidates", description="Folder under which trainers put models: nothing else is ever loaded."
     )
     api: ApiSettings = ApiSettings()
+
+    @model_validator(mode="after")
+    def _alerts_name_what_is_there(self) -> Settings:
+        refuse(misnamed(self.alerts, self.routes, self.models, self.receivers))
+        return self
 
     @model_validator(mode="after")
     def _spans_until_labels_are_in(self) -> Settings:
