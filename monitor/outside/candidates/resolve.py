@@ -66,7 +66,7 @@ def resolved(candidates: str, report: Mapping[str, Any], most_bytes: int) -> Ite
     version = report.get("version")
     if not isinstance(version, str) or not _VERSION.fullmatch(version) or ".." in version:
         raise InputError("the candidate has no version of letters, digits, `.`, `_`, `+` and `-`")
-    parts = _below(candidates, report.get("uri"))
+    parts = below(candidates, report.get("uri"))
     root = _local(candidates)
     if root is not None:
         yield _of_folder(root, parts, version, most_bytes)
@@ -75,7 +75,7 @@ def resolved(candidates: str, report: Mapping[str, Any], most_bytes: int) -> Ite
         yield _fetched(candidates, parts, version, most_bytes, Path(folder))
 
 
-def _below(candidates: str, uri: object) -> list[str]:
+def below(candidates: str, uri: object) -> list[str]:
     """Return the names of folders from `candidates` down to what was reported; raises InputError where it is elsewhere."""
     if not isinstance(uri, str) or not uri or len(uri) > _LONGEST:
         raise InputError("the candidate has no `uri` of at most 1,024 characters")
