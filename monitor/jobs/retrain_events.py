@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, TypeAlias
 
 from monitor.act.lifecycle import Event, allows
@@ -19,8 +20,8 @@ TOLD_TO_STOP_FOR = timedelta(hours=1)
 """How long a trainer that does not answer is asked to stop a run that nobody waits for any more."""
 
 
-RequestFor: TypeAlias = Callable[[Ledger, Settings, str, Alert | None, str, datetime], Mapping[str, Any]]
-"""What makes a trainer's request: of a model, the alert behind it if any, and a reason."""
+RequestFor: TypeAlias = Callable[[str, Alert | None, str, datetime], Mapping[str, Any]]
+"""What makes a trainer's request: of a model, the alert behind it if any, a reason, and the time."""
 
 
 class UnknownRetrain(InputError):
@@ -56,12 +57,12 @@ def cancel(ledger: Ledger, retrain_id: str, actor: str, now: datetime, reason: s
     def change(retrain: Retrain) -> Retrain:
         if retrain.state is RetrainState.CANCELLED or "roll_back" in retrain.details.get("asked", {}):
             return retrain
-        if "promoting" in retrain.details and not retrain.ended:
-            raise NotAllowed(f"retrain {retrain_id} is being promoted: it is too late to cancel it")
         if retrain.state is RetrainState.CANARY:
-            return ask(ledger, retrain, "roll_back", actor, why, now)
+            event, found = asked(retrain, "roll_back", actor, why, now)
+            return ledger.retrains.change(retrain, event, actor, why, now, found=found)
         if not allows(retrain.state, Event.CANCEL):
             raise NotAllowed(f"retrain {retrain_id} has ended: it is {retrain.state}")
+        _need_time(retrain)
         return ledger.retrains.change(retrain, Event.CANCEL, actor, why, now, deadline_at=stop_until(retrain, now))
 
     return _said(ledger, retrain_id, change)
@@ -134,7 +135,7 @@ def trigger(
         raise InputError(f"there is no model {model!r}; there is: {', '.join(sorted(settings.models))}")
     if configured.retrain is None:
         raise InputError(f"model {model!r} has no `retrain` settings: nothing says who trains it")
-    request = (request_for or _request)(ledger, settings, model, None, reason, now)
+    request = (request_for or _bound_request(ledger, settings))(model, None, reason, now)
     waits = configured.retrain.approval == "required"
     return ledger.retrains.propose(
         model,
@@ -165,11 +166,18 @@ def confirm(ledger: Ledger, retrain_id: str, actor: str, now: datetime) -> Retra
     return _said(ledger, retrain_id, change)
 
 
-def ask(ledger: Ledger, retrain: Retrain, what: str, actor: str, reason: str, now: datetime) -> Retrain:
-    """Ask the monitor to `promote` or `roll_back` a canary as it was read; raises StaleClaim where it has changed."""
+def asked(retrain: Retrain, what: str, actor: str, reason: str, now: datetime) -> tuple[Event, Mapping[str, Any]]:
+    """Return the event, and what is found with it, by which the monitor is asked to `promote` or `roll_back` a canary.
+
+    Raises:
+        NotAllowed: there is no canary, or its promotion has begun.
+    """
     event = Event.ASK_PROMOTION if what == "promote" else Event.ASK_ROLL_BACK
-    asked = {**retrain.details.get("asked", {}), what: {"by": actor, "at": rfc3339(now), "reason": reason}}
-    return ledger.retrains.change(retrain, event, actor, reason, now, found={"asked": asked})
+    if not allows(retrain.state, event):
+        raise NotAllowed(f"retrain {retrain.retrain_id} has no canary: it is {retrain.state}")
+    _need_time(retrain)
+    before = retrain.details.get("asked", {})
+    return event, {"asked": {**before, what: {"by": actor, "at": rfc3339(now), "reason": reason}}}
 
 
 def stop_until(retrain: Retrain, now: datetime) -> datetime | None:
@@ -180,6 +188,11 @@ def stop_until(retrain: Retrain, now: datetime) -> datetime | None:
 def _need_run(retrain: Retrain) -> None:
     if retrain.state not in (RetrainState.SUBMITTED, RetrainState.RUNNING):
         raise NotAllowed(f"retrain {retrain.retrain_id} is {retrain.state}: no run of it is awaited")
+
+
+def _need_time(retrain: Retrain) -> None:
+    if "promoting" in retrain.details:
+        raise NotAllowed(f"retrain {retrain.retrain_id} is being promoted: it is too late for that")
 
 
 def _said(ledger: Ledger, retrain_id: str, change: Callable[[Retrain], Retrain]) -> Retrain:
@@ -196,11 +209,9 @@ def _said(ledger: Ledger, retrain_id: str, change: Callable[[Retrain], Retrain])
     raise AssertionError("unreachable")
 
 
-def _request(
-    ledger: Ledger, settings: Settings, model: str, alert: Alert | None, reason: str, now: datetime
-) -> Mapping[str, Any]:
+def _bound_request(ledger: Ledger, settings: Settings) -> RequestFor:
     # Imported here: they read spans, which nothing else that is said of retrains has need of.
     from monitor.jobs.retrain_requests import request_for
     from monitor.store.span_storage import open_storage
 
-    return request_for(ledger, open_storage(settings.spans.uri), settings, model, alert, reason, now)
+    return partial(request_for, ledger, open_storage(settings.spans.uri), settings)

@@ -238,14 +238,30 @@ class SqlRetrains:
             IllegalTransition: the event cannot happen in that state.
             StaleClaim: the retrain has changed since it was read, or the lease was lost.
         """
-        changed = self._next(retrain, step(retrain.state, event), reason, now, found, fields)
         with self._database.write() as connection:
             if lease is not None:
                 require(connection, self._team, lease)
-            self._replace(connection, retrain, changed)
-            document = {"event": str(event), **(found or {})}
-            self._happened(connection, changed, str(retrain.state), actor, reason, document, now)
+            changed = self.change_in(connection, retrain, event, actor, reason, now, found=found, **fields)
             outbox.put(connection, self._team, notify, now)
+        return changed
+
+    def change_in(
+        self,
+        connection: Connection,
+        retrain: Retrain,
+        event: Event,
+        actor: str,
+        reason: str,
+        now: datetime,
+        *,
+        found: Mapping[str, Any] | None = None,
+        **fields: Any,
+    ) -> Retrain:
+        """Do as `change` does in the caller's transaction."""
+        changed = self._next(retrain, step(retrain.state, event), reason, now, found, fields)
+        self._replace(connection, retrain, changed)
+        document = {"event": str(event), **(found or {})}
+        self._happened(connection, changed, str(retrain.state), actor, reason, document, now)
         return changed
 
     def note(
@@ -253,12 +269,13 @@ class SqlRetrains:
         retrain: Retrain,
         now: datetime,
         *,
+        reason: str | None = None,
         found: Mapping[str, Any] | None = None,
         lease: Lease | None = None,
         **fields: Any,
     ) -> Retrain:
         """Change what is known of a retrain without an event: signs of life and tries; raises StaleClaim as `change` does."""
-        changed = self._next(retrain, retrain.state, retrain.reason, now, found, fields)
+        changed = self._next(retrain, retrain.state, retrain.reason if reason is None else reason, now, found, fields)
         with self._database.write() as connection:
             if lease is not None:
                 require(connection, self._team, lease)
