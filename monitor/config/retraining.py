@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from monitor.config.canary import CanarySettings
 from monitor.config.durations import Duration
 from monitor.config.strict import Strict
 from monitor.config.trainers import TrainerSettings
@@ -64,13 +65,6 @@ class GateSettings(Strict):
     timeout: Duration = Field(timedelta(minutes=10), description="How long loading it and running it may take.")
     max_memory_mib: int = Field(4_096, ge=2_048, description="Address space that running it may take.")
     max_size_mib: int = Field(2_048, ge=1, description="Size that its files may have.")
-
-
-class CanarySettings(Strict):
-    """How a candidate serves a part of the traffic first."""
-
-    watch_for: Duration = Field(timedelta(hours=6), description="Event time for which it is watched, at most.")
-    min_rows: int = Field(1_000, ge=1, description="Rows of the candidate's below which nothing is decided.")
 
 
 class RetrainSettings(Strict):

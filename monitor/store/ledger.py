@@ -26,6 +26,7 @@ from monitor.store.leases import SqlLeases
 from monitor.store.marks import SqlMarks
 from monitor.store.page_ledger import SqlPages
 from monitor.store.retrain_ledger import SqlRetrains
+from monitor.store.rollout_ledger import SqlRollouts
 from monitor.store.token_ledger import SqlTokens
 from monitor.store.verdict_ledger import SqlVerdicts
 from monitor.store.window_ledger import SqlWindowLedger
@@ -49,6 +50,7 @@ class Ledger:
     calibrations: SqlCalibrations
     estimates: SqlEstimates
     retrains: SqlRetrains
+    rollouts: SqlRollouts
     tokens: SqlTokens
     approvals: SqlApprovals
     inbox: SqlInbox
@@ -73,6 +75,7 @@ class Ledger:
             SqlCalibrations(database, team),
             SqlEstimates(database, team),
             SqlRetrains(database, team),
+            SqlRollouts(database, team),
             SqlTokens(database, team),
             SqlApprovals(database, team),
             SqlInbox(database, team),

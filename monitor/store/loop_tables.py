@@ -159,6 +159,18 @@ retrain_events = Table(
     Column("document", Text, nullable=False),
 )
 
+rollouts = Table(
+    "rollouts",
+    metadata,
+    key_column("team"),
+    key_column("retrain_id"),
+    Column("model", String(512), nullable=False),
+    time_column("began_at"),
+    time_column("serving_at", nullable=True),
+    time_column("since", nullable=True),
+    Column("document", Text, nullable=False),
+)
+
 approval_links = Table(
     "approval_links",
     metadata,

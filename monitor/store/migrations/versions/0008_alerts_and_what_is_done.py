@@ -169,6 +169,17 @@ def upgrade() -> None:
     op.create_index("retrains_by_model", "retrains", ["team", "model", "created_at"], unique=False)
     op.create_index("retrains_live", "retrains", ["team", "live_model"], unique=True)
     op.create_table(
+        "rollouts",
+        sa.Column("team", sa.String(512), nullable=False),
+        sa.Column("retrain_id", sa.String(512), nullable=False),
+        sa.Column("model", sa.String(512), nullable=False),
+        sa.Column("began_at", sa.BigInteger(), nullable=False),
+        sa.Column("serving_at", sa.BigInteger(), nullable=True),
+        sa.Column("since", sa.BigInteger(), nullable=True),
+        sa.Column("document", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("team", "retrain_id"),
+    )
+    op.create_table(
         "silences",
         sa.Column("team", sa.String(512), nullable=False),
         sa.Column("silence_id", sa.String(512), nullable=False),
@@ -186,6 +197,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Go back to the version before; alerts and retrains are lost."""
     op.drop_table("silences")
+    op.drop_table("rollouts")
     op.drop_index("retrains_live", table_name="retrains")
     op.drop_index("retrains_by_model", table_name="retrains")
     op.drop_index("retrains_by_key", table_name="retrains")
