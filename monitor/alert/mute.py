@@ -26,7 +26,8 @@ def muted(findings: Sequence[FlaggedFinding]) -> tuple[list[FlaggedFinding], lis
         for finding in findings
         if finding["kind"] == Kind.DATA_BREAK and finding["feature"]
     }
-    kept, explained = [], []
+    kept: list[FlaggedFinding] = []
+    explained: list[FlaggedFinding] = []
     for finding in findings:
         found = breaks.get((finding["version"], finding["feature"]))
         if found is None or finding["kind"] not in _EXPLAINED:

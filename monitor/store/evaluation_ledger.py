@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Subquery, and_, exists, func, 
 from monitor.clock import from_micros
 from monitor.errors import StaleClaim
 from monitor.records import SpanKind, Window, WindowKey
-from monitor.store import audit
+from monitor.store import alert_due, audit
 from monitor.store import tables as t
 from monitor.store.database import Database, micros, moment
 from monitor.store.leases import Lease, require
@@ -136,6 +136,8 @@ class SqlEvaluations:
             )
             self._look(connection, evaluation.key, look)
             audit.append(connection, self._team, lease.holder, "window_evaluated", _audit_body(evaluation, text), now)
+            if evaluation.stage is not Stage.PROVISIONAL:
+                alert_due.note(connection, self._team, evaluation.key)
 
     def evaluations(self, model: str) -> list[RecordedEvaluation]:
         """Return the newest revision of every evaluated window, in window order."""

@@ -12,12 +12,14 @@ from sqlalchemy import func, select
 from monitor.clock import from_micros
 from monitor.store import audit
 from monitor.store import tables as t
+from monitor.store.alert_ledger import SqlAlerts
 from monitor.store.approval_ledger import SqlApprovals
 from monitor.store.baseline_ledger import SqlBaselines
 from monitor.store.calibration_ledger import SqlCalibrations
 from monitor.store.cut_ledger import SqlCutLedger
 from monitor.store.database import Database, moment
 from monitor.store.dead_letter_ledger import SqlDeadLetters
+from monitor.store.decision_ledger import SqlDecisions
 from monitor.store.estimate_ledger import SqlEstimates
 from monitor.store.evaluation_ledger import SqlEvaluations
 from monitor.store.inbox_ledger import SqlInbox
@@ -27,6 +29,7 @@ from monitor.store.marks import SqlMarks
 from monitor.store.page_ledger import SqlPages
 from monitor.store.retrain_ledger import SqlRetrains
 from monitor.store.rollout_ledger import SqlRollouts
+from monitor.store.silence_ledger import SqlSilences
 from monitor.store.token_ledger import SqlTokens
 from monitor.store.verdict_ledger import SqlVerdicts
 from monitor.store.window_ledger import SqlWindowLedger
@@ -49,7 +52,10 @@ class Ledger:
     evaluations: SqlEvaluations
     calibrations: SqlCalibrations
     estimates: SqlEstimates
+    alerts: SqlAlerts
+    silences: SqlSilences
     retrains: SqlRetrains
+    decisions: SqlDecisions
     rollouts: SqlRollouts
     tokens: SqlTokens
     approvals: SqlApprovals
@@ -74,7 +80,10 @@ class Ledger:
             SqlEvaluations(database, team),
             SqlCalibrations(database, team),
             SqlEstimates(database, team),
+            SqlAlerts(database, team),
+            SqlSilences(database, team),
             SqlRetrains(database, team),
+            SqlDecisions(database, team),
             SqlRollouts(database, team),
             SqlTokens(database, team),
             SqlApprovals(database, team),

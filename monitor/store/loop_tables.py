@@ -47,6 +47,15 @@ alert_events = Table(
     Column("reason", Text, nullable=False),
 )
 
+alert_due = Table(
+    "alert_due",  # windows that alerting has not looked at since something was recorded of them
+    metadata,
+    key_column("team"),
+    key_column("model"),
+    Column("window_start", BigInteger, primary_key=True, autoincrement=False),
+    number_column("changes"),
+)
+
 alert_inbox = Table(
     "alert_inbox",
     metadata,

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Subquery, and_, case, func, in
 from monitor.clock import from_micros
 from monitor.errors import StaleClaim
 from monitor.records import Window, WindowKey
-from monitor.store import audit
+from monitor.store import alert_due, audit
 from monitor.store import tables as t
 from monitor.store.database import Database, micros
 from monitor.store.documents import decode_document, encode_document
@@ -110,6 +110,7 @@ class SqlVerdicts:
             connection.execute(insert(t.findings), rows)
             body = _audit_body(judgement, list(texts.values()))
             audit.append(connection, self._team, lease.holder, "window_judged", body, now)
+            alert_due.note(connection, self._team, key)
             return self._notice(connection, key, revision, judgement.verdict == _FLAGGED, now)
 
     def findings(self, model: str) -> list[dict[str, Any]]:

@@ -12,7 +12,15 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Go to this version; there were no alerts before it."""
+    """Go to this version; there were no alerts before it, and there will be none about what was judged before."""
+    op.create_table(
+        "alert_due",
+        sa.Column("team", sa.String(512), nullable=False),
+        sa.Column("model", sa.String(512), nullable=False),
+        sa.Column("window_start", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("changes", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("team", "model", "window_start"),
+    )
     op.create_table(
         "alert_events",
         sa.Column("team", sa.String(512), nullable=False),
@@ -214,3 +222,4 @@ def downgrade() -> None:
     op.drop_table("alerts")
     op.drop_table("alert_inbox")
     op.drop_table("alert_events")
+    op.drop_table("alert_due")
