@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -80,8 +79,8 @@ class SqlPages:
                 shown[key] = replace(shown[key], verdict=row.verdict)
         return list(shown.values())
 
-    def findings(self, model: str | None, page: Page) -> list[dict[str, Any]]:
-        """Return DESIGN's findings objects of judged windows, of one model or of all, in their newest revision.
+    def findings(self, model: str | None, page: Page) -> list[str]:
+        """Return DESIGN's findings objects of judged windows, as JSON, of one model or of all, in their newest revision.
 
         They come by window, model and version, the oldest window first; of one window the overall slice comes first. The limit
         is one of windows, not of objects.
@@ -103,7 +102,7 @@ class SqlPages:
                 .where(found.team == self._team)
                 .order_by(found.window_start, found.model, found.version, found.slice)
             )
-            return [json.loads(row.document) for row in rows]
+            return [row.document for row in rows]
 
     def audit(self, after: int, limit: int) -> Sequence[Entry]:
         """Return the entries that follow the number `after`, oldest first."""

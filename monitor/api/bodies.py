@@ -1,0 +1,115 @@
+"""What callers may send, and its limits; changes with what can be asked for.
+
+Nothing here names a place to connect to, a file to read or a program to run: such come from settings alone. A candidate's
+address is held to lie under the configured `candidates` before it is written down.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+
+from monitor.config.durations import parse_duration
+from monitor.matchers import Matchers
+
+Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=500, strip_whitespace=True)]
+"""One line of text that a person wrote."""
+Name = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", min_length=1, max_length=200)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Acknowledge(_Body):
+    """Who has taken note."""
+
+    by: Name | None = Field(None, description="A person's name, beside that of the token.")
+
+
+class Assign(_Body):
+    """Who looks after an alert."""
+
+    to: Name
+    by: Name | None = Field(None, description="A person's name, beside that of the token.")
+
+
+def _duration(value: Any) -> Any:
+    return parse_duration(value) if isinstance(value, str) else value
+
+
+class NewSilence(_Body):
+    """What is to be muted, and until when."""
+
+    matchers: Annotated[Matchers, Field(min_length=1, max_length=2_000)] = Field(
+        description='Labels of the alerts, as `alertname="Drift", model=~"fl.*"`; all must match.'
+    )
+    comment: Line = Field(min_length=1, description="Why.")
+    starts_at: AwareDatetime | None = Field(None, description="Now without it.")
+    ends_at: AwareDatetime | None = Field(None, description="This, or `duration`.")
+    duration: Annotated[timedelta, BeforeValidator(_duration, json_schema_input_type=str)] | None = Field(
+        None, description="As `2h`, from its start; this, or `ends_at`."
+    )
+    by: Name | None = Field(None, description="A person's name, beside that of the token.")
+
+    @model_validator(mode="after")
+    def _one_end(self) -> NewSilence:
+        if (self.ends_at is None) == (self.duration is None):
+            raise ValueError("give either `ends_at` or `duration`")
+        return self
+
+
+class NewRetrain(_Body):
+    """Which model is to be trained anew, and why."""
+
+    model: Name
+    reason: Line = Field(min_length=1, description="For people and for the audit log.")
+
+
+class Cancel(_Body):
+    """Why a retrain is ended."""
+
+    reason: Line = ""
+
+
+class Failed(_Body):
+    """Why a training failed."""
+
+    reason: Line = Field(min_length=1)
+
+
+class Completed(_Body):
+    """What a training made; it is looked for under the configured `candidates` alone."""
+
+    uri: Annotated[str, StringConstraints(min_length=1, max_length=1_000)] = Field(
+        description="A path below `candidates`, or the whole address of one."
+    )
+    version: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._+-]{0,99}$")]
+    statistics: dict[str, Any] = Field(
+        default_factory=dict, description="What else there is to tell, as metrics; recorded."
+    )
+
+
+_Label = Annotated[str, StringConstraints(max_length=500)]
+
+
+class PostedAlert(BaseModel):
+    """One alert of an Alertmanager's message; fields that are not known here are no error."""
+
+    status: Literal["firing", "resolved"]
+    labels: Annotated[dict[str, _Label], Field(min_length=1, max_length=200)]
+    annotations: dict[str, str] = {}
+    startsAt: AwareDatetime  # noqa: N815 - Alertmanager's name
+    endsAt: AwareDatetime | None = None  # noqa: N815 - Alertmanager's name
+    generatorURL: str = ""  # noqa: N815 - Alertmanager's name
+    fingerprint: str = ""
+
+
+class PostedAlerts(BaseModel):
+    """An Alertmanager's webhook message, version 4; fields that are not known here are no error."""
+
+    version: Literal["4"]
+    alerts: list[PostedAlert] = Field(max_length=1_000)
+    truncatedAlerts: int = Field(0, ge=0)  # noqa: N815 - Alertmanager's name
