@@ -13,30 +13,12 @@ MAX_POLL_RECORDS = 20_000
 _FETCH_MAX_BYTES = 32 * 2**20
 _MAX_PARTITION_FETCH_BYTES = 8 * 2**20
 _METADATA_MAX_AGE_SECONDS = 10.0
-_RECONNECT_MS = 2_000
 _QUEUED_KBYTES = 64 * 1024
 _POLL_INTERVAL_SECONDS = 300.0
 
 
-def kafka_python_client(settings: KafkaSettings) -> dict[str, Any]:
-    """Return how kafka-python's clients reach the brokers; holds secrets, so it must not be shown."""
-    password = settings.sasl_plain_password
-    options = {
-        "bootstrap_servers": list(settings.bootstrap_servers),
-        "security_protocol": settings.security_protocol,
-        "sasl_mechanism": settings.sasl_mechanism,
-        "sasl_plain_username": settings.sasl_plain_username,
-        "sasl_plain_password": None if password is None else password.get_secret_value(),
-        "ssl_cafile": settings.ssl_cafile,
-        "ssl_certfile": settings.ssl_certfile,
-        "ssl_keyfile": settings.ssl_keyfile,
-        "reconnect_backoff_max_ms": _RECONNECT_MS,
-    }
-    return {name: value for name, value in options.items() if value is not None}
-
-
 def kafka_python_group(settings: KafkaSettings, session_timeout_seconds: float) -> dict[str, Any]:
-    """Return how a kafka-python consumer takes part in the group, beside `kafka_python_client`."""
+    """Return how a kafka-python consumer takes part in the group, beside `monitor.config.kafka_clients.kafka_python_client`."""
     return {
         "group_id": settings.group_id,
         "enable_auto_commit": False,

@@ -22,10 +22,11 @@ from kafka.errors import (
 from kafka.structs import OffsetAndMetadata
 
 from collectors.brokers import await_any, no_broker, refused
-from collectors.client_options import kafka_python_client, kafka_python_group
+from collectors.client_options import kafka_python_group
 from collectors.group import Cursor, Reset, Topic, TopicGroup, Where, log
 from collectors.source import Block
 from monitor.clock import Clock, Deadline
+from monitor.config.kafka_clients import kafka_python_client
 from monitor.config.settings import KafkaSettings
 from monitor.cuts import Partition
 from monitor.errors import ConfigError, TransientError

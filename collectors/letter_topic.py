@@ -12,9 +12,9 @@ from typing import Any
 from kafka import KafkaProducer
 from kafka.errors import KafkaError, MessageSizeTooLargeError
 
-from collectors.client_options import kafka_python_client
 from collectors.wire import headers as names
 from monitor.clock import rfc3339
+from monitor.config.kafka_clients import kafka_python_client
 from monitor.config.settings import KafkaSettings
 from monitor.dead_letters import StoredLetter
 from monitor.errors import InputError, TransientError

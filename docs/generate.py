@@ -93,6 +93,7 @@ def _type_text(annotation: Any) -> str:
         int: "integer",
         float: "number",
         bool: "true or false",
+        Any: "JSON",
     }
     if annotation in named:
         return named[annotation]

@@ -10,7 +10,7 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
 
 from collectors.capture.exchange import Message
-from collectors.client_options import kafka_python_client
+from monitor.config.kafka_clients import kafka_python_client
 from monitor.config.settings import KafkaSettings
 from monitor.errors import ConfigError, InvalidRecord, TransientError
 

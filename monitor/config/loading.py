@@ -17,6 +17,7 @@ from sqlalchemy.exc import ArgumentError
 
 from monitor.config.detection import DetectionSettings
 from monitor.config.evaluation import EvaluationSettings
+from monitor.config.retraining import RetrainSettings
 from monitor.config.settings import ModelSettings, Settings
 from monitor.config.strict import Strict
 from monitor.errors import ConfigError
@@ -180,6 +181,7 @@ def _anchored(settings: Settings, folder: Path) -> Settings:
             }
             | {"detection": _anchored_detection(model.detection, folder)}
             | ({} if model.evaluation is None else {"evaluation": _anchored_evaluation(model.evaluation, folder)})
+            | ({} if model.retrain is None else {"retrain": _anchored_retrain(model.retrain, folder)})
         )
         for name, model in settings.models.items()
     }
@@ -203,6 +205,14 @@ def _anchored_detection(settings: DetectionSettings, folder: Path) -> DetectionS
 
 def _anchored_evaluation(settings: EvaluationSettings, folder: Path) -> EvaluationSettings:
     return settings.model_copy(update={"eval_config": _local(settings.eval_config, folder)})
+
+
+def _anchored_retrain(settings: RetrainSettings, folder: Path) -> RetrainSettings:
+    trainer = settings.trainer
+    key = "folder" if trainer.type == "command" else "token_file"
+    path = getattr(trainer, key)
+    local = {} if path is None else {key: _local(path, folder)}
+    return settings.model_copy(update={"trainer": trainer.model_copy(update=local)})
 
 
 def _local(uri: str, folder: Path) -> str:

@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from collectors.client_options import kafka_python_client
 from collectors.kafka import KafkaSource
 from collectors.streams import streams_of
 from monitor.clock import SystemClock
+from monitor.config.kafka_clients import kafka_python_client
 from monitor.config.settings import KafkaSettings, Settings
 from monitor.errors import ConfigError, TransientError
 from monitor.records import SpanKind
