@@ -54,12 +54,12 @@ def matches(policy: PolicySettings, alert: Alert) -> bool:
 def decide(policy: PolicySettings, alert: Alert, facts: Facts, now: datetime) -> Decision:
     """Decide about a firing alert: the first rule that holds the action back is the one that is named."""
     if not matches(policy, alert):
-        reason = f"the alert's labels do not match {policy.match}"
-        return Decision(Outcome.UNMATCHED, Rule.MATCH, reason, policy.action)
+        unmatched = f"the alert's labels do not match {policy.match}"
+        return Decision(Outcome.UNMATCHED, Rule.MATCH, unmatched, policy.action)
     for rule, holds in _RULES.items():
-        reason = holds(policy, alert, facts, now)
-        if reason is not None:
-            return Decision(Outcome.HELD, rule, reason, policy.action)
+        held = holds(policy, alert, facts, now)
+        if held is not None:
+            return Decision(Outcome.HELD, rule, held, policy.action)
     if _needs_approval(policy, facts):
         return Decision(Outcome.ASKED, Rule.APPROVAL, "a person is asked to approve it", policy.action)
     return Decision(Outcome.ACTED, Rule.ALL_MET, "nothing holds it back", policy.action)

@@ -15,7 +15,7 @@ GIVE_UP_AFTER = timedelta(hours=12)
 def backoff(attempts: int) -> timedelta:
     """Return how long to wait after so many tries, at least one: twice as long each time, up to `LONGEST_WAIT`."""
     doublings = min(max(attempts - 1, 0), 16)  # beyond that it is the longest wait anyway
-    return min(FIRST_WAIT * 2**doublings, LONGEST_WAIT)
+    return min(FIRST_WAIT * (1 << doublings), LONGEST_WAIT)
 
 
 def due(retrain: Retrain, now: datetime) -> bool:

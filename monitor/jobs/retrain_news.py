@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from monitor.act.retrain import Retrain
+from monitor.alert.alert import ALERT_NAME, MODEL, SEVERITY, TEAM
 from monitor.alert.notification import Notification, Told, message_id
+from monitor.alert.routing import routed
 from monitor.config.settings import Settings
+
+NEWS_NAME = "Retrain"
+"""`alertname` by which routes know news of retrains; their severity is `info`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +51,13 @@ class News:
         }
 
     def receivers(self, retrain: Retrain) -> list[str]:
-        """Return whom to tell: the receiver of the policy that asked, else everybody."""
-        for policy in self.settings.policies:
-            if policy.name == retrain.policy and policy.receiver is not None:
-                return [policy.receiver]
-        return sorted(self.settings.receivers)
+        """Return whom to tell: the receiver of the policy that asked, else those whom the routes name."""
+        policy = next((each for each in self.settings.policies if each.name == retrain.policy), None)
+        return self.told(retrain.model, None if policy is None else policy.receiver)
 
-
-Tell = Callable[[Retrain, str, str], list[Notification]]
-"""Makes messages of a retrain, a title and a text."""
+    def told(self, model: str, receiver: str | None) -> list[str]:
+        """Return whom to tell of a model: `receiver`, or those whom the routes name for news of it."""
+        if receiver is not None:
+            return [receiver]
+        labels = {ALERT_NAME: NEWS_NAME, MODEL: model, SEVERITY: "info", TEAM: self.settings.team}
+        return sorted(routed(labels, self.settings.routes, self.settings.receivers))

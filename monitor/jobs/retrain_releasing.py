@@ -16,6 +16,7 @@ from monitor.act.steps import CanaryVerdict, Found, GateVerdict
 from monitor.act.timing import GIVE_UP_AFTER, lasts
 from monitor.clock import rfc3339
 from monitor.errors import InputError, TransientError
+from monitor.jobs.retrain_after import LAST_WINDOW, newest_window
 from monitor.jobs.retrain_work import Work, as_document
 
 PROMOTING = "promoting"
@@ -128,10 +129,13 @@ def _promote(work: Work, retrain: Retrain) -> Retrain:
         return work.later(retrain, f"the promotion is not done yet: {error}")
     if found is None:
         return retrain
-    document = {"promotion": as_document(found)}
+    document: dict[str, Any] = {"promotion": as_document(found)}
     if found.verdict == CanaryVerdict.BAD:
         return _begin_roll_back(work, retrain, f"it could not be promoted: {found.reason}", document)
     awaits = bool(retrain.fingerprint)
+    newest = newest_window(work.ledger, retrain.fingerprint) if awaits else None
+    if newest is not None:
+        document[LAST_WINDOW] = rfc3339(newest[0])
     return work.end(
         retrain,
         Event.PROMOTE,

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import json
-import uuid
+import builtins
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any
 
-from sqlalchemy import Connection, Row, and_, func, insert, select, update
+from sqlalchemy import Connection, and_, func, insert, select, update
 
 from monitor.act.lifecycle import Event, step
 from monitor.act.retrain import Confirmation, Retrain, RetrainState
 from monitor.alert.notification import Notification
-from monitor.clock import from_micros, rfc3339, to_micros
+from monitor.clock import rfc3339, to_micros
 from monitor.errors import InputError, StaleClaim
 from monitor.store import audit, outbox
 from monitor.store import loop_tables as t
-from monitor.store.database import Database, micros, moment
+from monitor.store.database import Database
 from monitor.store.leases import Lease, require
+from monitor.store.retrain_rows import RetrainEvent, document_text, event_of, retrain_of, retrain_row, wish
 
 _MUTABLE = frozenset(
     {"due_at", "deadline_at", "attempts", "request", "reference", "candidate", "confirmation", "confirm_until"}
 )
-
-
-Retrains: TypeAlias = list[Retrain]
-"""Several of them."""
 
 
 class LiveRetrain(InputError):
@@ -41,23 +37,6 @@ class LiveRetrain(InputError):
 
 class KeyReused(InputError):
     """An idempotency key came again with another request."""
-
-
-@dataclass(frozen=True, slots=True)
-class RetrainEvent:
-    """One thing that happened to a retrain; `document` says which event, and what was found."""
-
-    number: int
-    at: datetime
-    from_state: str
-    to_state: RetrainState
-    actor: str
-    reason: str
-    document: Mapping[str, Any]
-
-
-Events: TypeAlias = list[RetrainEvent]
-"""What happened to one, in order."""
 
 
 class SqlRetrains:
@@ -94,40 +73,55 @@ class SqlRetrains:
             LiveRetrain: the model has one that has not ended.
             KeyReused: the key was given with another digest.
         """
-        wish = _wish(
-            model, created_by, now, request, policy, fingerprint, episode, state, due_at or now, deadline_at, reason
+        wished = wish(
+            model,
+            created_by=created_by,
+            now=now,
+            request=request,
+            policy=policy,
+            fingerprint=fingerprint,
+            episode=episode,
+            state=state,
+            due_at=due_at,
+            deadline_at=deadline_at,
+            reason=reason,
         )
         told = tuple(notify)
         try:
-            return self._propose(wish, idempotency_key, digest, told, now)
+            return self._propose(wished, idempotency_key, digest, told, now)
         except StaleClaim:  # who loses a race against another wish finds what that one has left
-            return self._propose(wish, idempotency_key, digest, told, now)
+            return self._propose(wished, idempotency_key, digest, told, now)
 
     def propose_in(
         self,
         connection: Connection,
-        wish: Retrain,
+        wished: Retrain,
         now: datetime,
         idempotency_key: str | None = None,
         digest: str | None = None,
     ) -> None:
-        """Begin the retrain `wish` in the caller's transaction; raises LiveRetrain, or StaleClaim in a race."""
+        """Begin the retrain `wished` in the caller's transaction; raises LiveRetrain, or StaleClaim in a race."""
         live = connection.execute(
             select(t.retrains.c.retrain_id).where(
-                t.retrains.c.team == self._team, t.retrains.c.live_model == wish.model
+                t.retrains.c.team == self._team, t.retrains.c.live_model == wished.model
             )
         ).scalar_one_or_none()
         if live is not None:
-            raise LiveRetrain(wish.model, live)
-        row = _row(wish) | {
+            raise LiveRetrain(wished.model, live)
+        row = retrain_row(wished) | {
             "team": self._team,
-            "live_model": wish.model,
+            "live_model": wished.model,
             "idempotency_key": idempotency_key,
             "idempotency_digest": digest,
         }
         connection.execute(insert(t.retrains).values(row))
-        document = {"event": "propose", "policy": wish.policy, "fingerprint": wish.fingerprint, "episode": wish.episode}
-        self._happened(connection, wish, "", wish.created_by, wish.reason, document, now)
+        document = {
+            "event": "propose",
+            "policy": wished.policy,
+            "fingerprint": wished.fingerprint,
+            "episode": wished.episode,
+        }
+        self._happened(connection, wished, "", wished.created_by, wished.reason, document, now)
 
     def of_key(self, idempotency_key: str | None, digest: str | None) -> Retrain | None:
         """Return what a key has given before, None where it is new; raises KeyReused."""
@@ -138,9 +132,11 @@ class SqlRetrains:
         """Return one retrain, None where there is none of this id."""
         with self._database.read() as connection:
             row = connection.execute(select(t.retrains).where(self._is(retrain_id))).one_or_none()
-        return None if row is None else _retrain(row)
+        return None if row is None else retrain_of(row)
 
-    def list(self, model: str | None = None, state: RetrainState | None = None, limit: int = 100) -> Retrains:
+    def list(
+        self, model: str | None = None, state: RetrainState | None = None, limit: int = 100
+    ) -> builtins.list[Retrain]:
         """Return the newest retrains, newest first."""
         where = [t.retrains.c.team == self._team]
         if model is not None:
@@ -149,40 +145,29 @@ class SqlRetrains:
             where.append(t.retrains.c.state == str(state))
         newest = select(t.retrains).where(*where).order_by(t.retrains.c.created_at.desc(), t.retrains.c.retrain_id)
         with self._database.read() as connection:
-            return [_retrain(row) for row in connection.execute(newest.limit(limit))]
+            return [retrain_of(row) for row in connection.execute(newest.limit(limit))]
 
-    def events(self, retrain_id: str) -> Events:
+    def events(self, retrain_id: str) -> builtins.list[RetrainEvent]:
         """Return what happened to one, in order."""
         of = and_(t.retrain_events.c.team == self._team, t.retrain_events.c.retrain_id == retrain_id)
         with self._database.read() as connection:
             rows = connection.execute(select(t.retrain_events).where(of).order_by(t.retrain_events.c.number)).all()
-        return [
-            RetrainEvent(
-                row.number,
-                from_micros(row.at),
-                row.from_state,
-                RetrainState(row.to_state),
-                row.actor,
-                row.reason,
-                json.loads(row.document),
-            )
-            for row in rows
-        ]
+        return [event_of(row) for row in rows]
 
     def live(self, model: str) -> Retrain | None:
         """Return the model's retrain that has not ended."""
         found = select(t.retrains).where(t.retrains.c.team == self._team, t.retrains.c.live_model == model)
         with self._database.read() as connection:
             row = connection.execute(found).one_or_none()
-        return None if row is None else _retrain(row)
+        return None if row is None else retrain_of(row)
 
-    def live_all(self) -> Retrains:
+    def live_all(self) -> builtins.list[Retrain]:
         """Return all retrains that have not ended, by model."""
         found = select(t.retrains).where(t.retrains.c.team == self._team, t.retrains.c.live_model.is_not(None))
         with self._database.read() as connection:
-            return [_retrain(row) for row in connection.execute(found.order_by(t.retrains.c.live_model))]
+            return [retrain_of(row) for row in connection.execute(found.order_by(t.retrains.c.live_model))]
 
-    def to_look_after(self, model: str) -> Retrains:
+    def to_look_after(self, model: str) -> builtins.list[Retrain]:
         """Return the model's ended retrains that leave something to do, oldest first.
 
         Those are promoted ones whose alert is awaited to clear, and cancelled and failed ones whose trainer is to be told: they
@@ -196,7 +181,7 @@ class SqlRetrains:
             awaited | t.retrains.c.deadline_at.is_not(None),
         )
         with self._database.read() as connection:
-            return [_retrain(row) for row in connection.execute(found.order_by(t.retrains.c.created_at))]
+            return [retrain_of(row) for row in connection.execute(found.order_by(t.retrains.c.created_at))]
 
     def counts(self) -> dict[tuple[str, str], int]:
         """Return how many retrains there are by (model, state)."""
@@ -283,14 +268,14 @@ class SqlRetrains:
         return changed
 
     def _propose(
-        self, wish: Retrain, key: str | None, digest: str | None, notify: Iterable[Notification], now: datetime
+        self, wished: Retrain, key: str | None, digest: str | None, notify: Iterable[Notification], now: datetime
     ) -> Retrain:
         with self._database.write() as connection:
             same = self._of_key(connection, key, digest)
             if same is None:
-                self.propose_in(connection, wish, now, key, digest)
+                self.propose_in(connection, wished, now, key, digest)
                 outbox.put(connection, self._team, notify, now)
-            return same or wish
+            return same or wished
 
     def _next(
         self,
@@ -319,7 +304,7 @@ class SqlRetrains:
         )
 
     def _replace(self, connection: Connection, retrain: Retrain, changed: Retrain) -> None:
-        row = _row(changed) | {"live_model": None if changed.ended else changed.model}
+        row = retrain_row(changed) | {"live_model": None if changed.ended else changed.model}
         as_read = and_(self._is(retrain.retrain_id), t.retrains.c.revision == retrain.revision)
         if connection.execute(update(t.retrains).where(as_read).values(row)).rowcount != 1:
             raise StaleClaim(f"retrain {retrain.retrain_id} was changed by somebody else meanwhile")
@@ -346,7 +331,7 @@ class SqlRetrains:
                 to_state=str(retrain.state),
                 actor=actor,
                 reason=reason,
-                document=_text(document),
+                document=document_text(document),
             )
         )
         body = {"retrain": retrain.retrain_id, "model": retrain.model, "state": str(retrain.state), "reason": reason}
@@ -359,71 +344,7 @@ class SqlRetrains:
         row = connection.execute(select(t.retrains).where(where)).one_or_none()
         if row is not None and row.idempotency_digest != digest:
             raise KeyReused("this idempotency key came with another request before; take a new key for a new request")
-        return None if row is None else _retrain(row)
+        return None if row is None else retrain_of(row)
 
     def _is(self, retrain_id: str) -> Any:
         return and_(t.retrains.c.team == self._team, t.retrains.c.retrain_id == retrain_id)
-
-
-def new_retrain_id() -> str:
-    """Return an id that no other retrain has: letters and digits only, as schedulers want names of runs."""
-    return f"r{uuid.uuid4().hex[:15]}"
-
-
-def _wish(
-    model: str,
-    created_by: str,
-    now: datetime,
-    request: Mapping[str, Any],
-    policy: str,
-    fingerprint: str,
-    episode: int,
-    state: RetrainState,
-    due_at: datetime,
-    deadline_at: datetime | None,
-    reason: str,
-) -> Retrain:
-    return Retrain(
-        retrain_id=new_retrain_id(),
-        model=model,
-        state=state,
-        revision=1,
-        created_by=created_by,
-        created_at=now,
-        updated_at=now,
-        due_at=due_at,
-        policy=policy,
-        fingerprint=fingerprint,
-        episode=episode,
-        deadline_at=deadline_at,
-        request=request,
-        details={"entered": {str(state): rfc3339(now)}},
-        reason=reason,
-    )
-
-
-_TIMES = frozenset({"created_at", "updated_at", "due_at", "deadline_at", "confirm_until"})
-_DOCUMENTS = frozenset({"request", "candidate", "details"})
-
-
-def _row(retrain: Retrain) -> dict[str, Any]:
-    row: dict[str, Any] = {}
-    for field in fields(Retrain):
-        value = getattr(retrain, field.name)
-        if field.name in _TIMES:
-            value = micros(value)
-        elif field.name in _DOCUMENTS:
-            value = _text(value)
-        row[field.name] = value
-    return row | {"state": str(retrain.state), "confirmation": str(retrain.confirmation)}
-
-
-def _retrain(row: Row[Any]) -> Retrain:
-    values = {field.name: getattr(row, field.name) for field in fields(Retrain)}
-    values |= {name: moment(values[name]) for name in _TIMES}
-    values |= {name: json.loads(values[name]) for name in _DOCUMENTS}
-    return Retrain(**values | {"state": RetrainState(row.state), "confirmation": Confirmation(row.confirmation)})
-
-
-def _text(document: Mapping[str, Any]) -> str:
-    return json.dumps(document, sort_keys=True, allow_nan=False)
