@@ -65,9 +65,10 @@ def changed(text: str, model: str, change: Callable[[Entry], Entry]) -> str:
     after = change(before)
     if (after.versions, after.labels) == (before.versions, before.labels):
         return text
-    kept = [field for field in found.fields if field.name not in _OURS or (field.name == _POLICY and not after.versions)]
-    made = text[: found.start] + _written(text, found, kept, after) + text[found.end :]
-    return made
+    kept = [
+        field for field in found.fields if field.name not in _OURS or (field.name == _POLICY and not after.versions)
+    ]
+    return text[: found.start] + _written(text, found, kept, after) + text[found.end :]
 
 
 def restored(text: str, model: str, before: str) -> str:
@@ -126,7 +127,8 @@ def _written(text: str, config: Message, kept: list[Field], entry: Entry) -> str
         numbers = " ".join(f"versions: {version}" for version in entry.versions)
         lines.append(f"{_POLICY} {{ specific {{ {numbers} }} }}")
     for label, version in sorted(entry.labels.items()):
-        lines.append(f"{_LABELS} {{ key: "{CEscape(label, as_utf8=True)}" value: {version} }}")
+        key = CEscape(label, as_utf8=True)
+        lines.append(f'{_LABELS} {{ key: "{key}" value: {version} }}')
     return _rewritten(text, config, kept, lines)
 
 
@@ -135,8 +137,8 @@ def _rewritten(text: str, config: Message, kept: list[Field], lines: list[str]) 
     body, at = "", config.inside[0]
     for field in config.fields:
         if field not in kept:
-            body = (body + text[at : field.start]).rstrip(" \t")
-            at = _behind(text, field.end)
+            start, end = _taken(text, field)
+            body, at = body + text[at : max(start, at)], end
     body += text[at : config.inside[1]]
     if "\n" in text[config.inside[0] : config.inside[1]]:
         first = config.fields[0].start
@@ -151,10 +153,13 @@ def _lines(text: str, config: Message, body: str, lines: list[str], indent: str)
     stem = body.rstrip(" \t")
     last = body[len(stem) :]
     added = "".join(f"{indent}{line}\n" for line in lines)
-    return f"{text[config.start]}{stem if stem.endswith(chr(10)) else stem + chr(10)}{added}{last}{text[config.end - 1]}"
+    return (
+        f"{text[config.start]}{stem if stem.endswith(chr(10)) else stem + chr(10)}{added}{last}{text[config.end - 1]}"
+    )
 
 
-def _behind(text: str, at: int) -> int:
-    """Return where what follows a field begins: behind its separator, and behind the end of its line if nothing else is there."""
-    found = re.compile(r"[ \t]*[,;]?[ \t]*\n?").match(text, at)
-    return found.end() if found else at
+def _taken(text: str, field: Field) -> tuple[int, int]:
+    """Return what goes with a field: its whole line if nothing else is there."""
+    alone = re.compile(r"[ \t]*\n").match(text, field.end)
+    start = len(text[: field.start].rstrip(" \t"))
+    return (start, alone.end()) if alone and text[start - 1] == "\n" else (field.start, field.end)

@@ -1,4 +1,7 @@
-"""A SavedModel put where TensorFlow Serving looks for versions, whole or not at all; changes with how folders are replaced safely."""
+"""A SavedModel put where TensorFlow Serving looks for versions, whole or not at all.
+
+Changes with how folders are replaced safely.
+"""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import grpc
+import grpc  # type: ignore[import-untyped]
 
 from monitor.errors import InputError, TransientError
 from monitor.outside.tf_serving.messages import ReloadConfigRequest, ReloadConfigResponse, model_server_config

@@ -196,5 +196,5 @@ class TfServing(Serving):
 
 def _pinned(entry: Entry, versions: Iterable[int], without: int | None = None) -> Entry:
     """Return an entry that serves these versions, those that it names, and those that have a label, but for one."""
-    every = {*versions, *(entry.versions or ()), *entry.labels.values()} - {without}
-    return entry.serving(*(version for version in every if version is not None))
+    every = {*versions, *(entry.versions or ()), *entry.labels.values()}
+    return entry.serving(*(version for version in every if version != without))

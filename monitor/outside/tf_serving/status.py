@@ -36,7 +36,7 @@ class Client(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class VersionStatus:
-    """A version as the server sees it: `state` is START, LOADING, AVAILABLE, UNLOADING or END; `error` is empty if there is none."""
+    """A version as the server sees it: `state` is START, LOADING, AVAILABLE, UNLOADING or END; `error` is most often empty."""
 
     version: int
     state: str
@@ -77,7 +77,7 @@ class StatusPage:
         return self._asked("")
 
     def labelled(self, label: str) -> int | None:
-        """Return which version a label stands for by now; None as long as the server does not know it. Errors as of `versions`."""
+        """Return which version a label stands for by now; None as long as the server does not know it. Errors as above."""
         found = self._asked(f"/labels/{quote(label, safe='')}")
         return next(iter(found), None)
 

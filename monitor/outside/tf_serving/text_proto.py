@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from google.protobuf import text_encoding
@@ -57,7 +57,10 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field as it is written once: one value, or several in a list; extensions keep their brackets in `name`."""
+    """A field as it is written once: one value, or several in a list; extensions keep their brackets in `name`.
+
+    `end` is behind the separator, where there is one.
+    """
 
     name: str
     start: int
@@ -116,9 +119,10 @@ class _Reader:
             self._fail("messages are nested too deeply")
         found = []
         while self._peek().text != closing:
-            found.append(self._field(depth))
+            field = self._field(depth)
             if self._peek().text in (",", ";"):
-                self._at += 1
+                field = replace(field, end=self._next().end)
+            found.append(field)
         return tuple(found)
 
     def _field(self, depth: int) -> Field:
