@@ -17,6 +17,7 @@ _COMMANDS = (
     "run",
     "collect",
     "monitor",
+    "api",
     "proxy",
     "baseline",
     "check",
@@ -28,6 +29,8 @@ _COMMANDS = (
     "findings",
     "quality",
     "mark",
+    "gpu",
+    "token",
     "dlq",
     "audit",
 )
