@@ -204,7 +204,7 @@ def test_whatever_is_reported_nothing_outside_is_ever_found(parts: list[str]) ->
     # Within one folder for all examples, as Hypothesis wants it.
     for uri in ("/".join(parts), "".join(parts)):
         try:
-            names = resolve._below("file:candidates", uri)
+            names = resolve.below("file:candidates", uri)
         except InputError:
             continue
         assert names
