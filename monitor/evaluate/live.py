@@ -8,6 +8,7 @@ Importing this module imports TFMA, which takes seconds: do so where an evaluati
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -55,6 +56,18 @@ def served_config(text: str, name: str, *, weighted: bool) -> Settled:
         ConfigError: it is wrong; a line for each thing.
     """
     source = Source(text, name)
+    config, had_baseline = of_one_model(source, weighted=weighted)
+    settled = without_baseline(config, source)
+    check_settled(settled.config, source)
+    return replace(settled, change_thresholds_dropped=settled.change_thresholds_dropped or had_baseline)
+
+
+def of_one_model(source: Source, *, weighted: bool) -> tuple[Any, bool]:
+    """Return the EvalConfig of a file as of one model without a name, and whether it had a baseline beside it.
+
+    Raises:
+        ConfigError: it is wrong; a line for each thing.
+    """
     config = parse_eval_config(source)
     check_as_written(config, source)
     candidate = next((spec for spec in config.model_specs if not spec.is_baseline), None)
@@ -66,9 +79,7 @@ def served_config(text: str, name: str, *, weighted: bool) -> Settled:
         model.example_weight_key = weight or _WEIGHT
     for spec in config.metrics_specs:
         del spec.model_names[:]
-    settled = without_baseline(config, source)
-    check_settled(settled.config, source)
-    return replace(settled, change_thresholds_dropped=settled.change_thresholds_dropped or baseline is not None)
+    return config, baseline is not None
 
 
 def served_examples(rows: Rows, config: Any) -> ServedExamples:
@@ -77,34 +88,46 @@ def served_examples(rows: Rows, config: Any) -> ServedExamples:
     Raises:
         InputError: the configuration asks for columns that are not there, or labels or predictions are no numbers.
     """
-    label, prediction = str(rows.label), str(rows.prediction)
+    return examples_beside(rows, {"": rows.features.column(str(rows.prediction))}, config)
+
+
+def examples_beside(rows: Rows, predictions: Mapping[str, Any], config: Any) -> ServedExamples:
+    """Return the labelled rows as examples of several models, those to which all of them gave numbers.
+
+    Args:
+        rows: what was served.
+        predictions: columns of as many rows, by the name of the model in the configuration.
+        config: the settled EvalConfig.
+
+    Raises:
+        InputError: as of `served_examples`.
+    """
+    label = str(rows.label)
     known = np.asarray(rows.features.column(label).is_valid(), dtype=np.bool_)
-    usable = usable_predictions(rows.features.column(prediction))
-    valid = np.asarray(usable.is_valid(), dtype=np.bool_)
+    usable = {name: usable_predictions(column) for name, column in predictions.items()}
+    valid = np.logical_and.reduce([np.asarray(column.is_valid(), dtype=np.bool_) for column in usable.values()])
     places = np.flatnonzero(known & valid)
-    column = rows.features.column_names.index(prediction)
-    table = rows.features.set_column(column, prediction, usable).take(pa.array(places))
+    names = {name: f"prediction of {name}" if name else str(rows.prediction) for name in usable}
+    table = rows.features.drop([names[name] for name in usable if names[name] in rows.features.column_names])
+    for name, column in usable.items():
+        table = table.append_column(names[name], column)
+    table = table.take(pa.array(places))
     wanted = slicing_columns(config)
     check_columns(table.column_names, wanted, "the served rows")
     expressions = [spec.slice_keys_sql for spec in config.slicing_specs if spec.slice_keys_sql]
     needed = mentioned(table.column_names, {*wanted, *mentioned_words(config)}, expressions)
     key = config.model_specs[0].example_weight_key
-    columns = OutputColumns(label, prediction, key if key and key != _WEIGHT else None)
-    found = labelled_examples(
-        [Side(table.select(_of_use(table, columns, needed)), {("", ""): columns}, "the served rows")], needed
-    )
+    weight = key if key and key != _WEIGHT else None
+    columns = {(name, ""): OutputColumns(label, names[name], weight) for name in usable}
+    used = {*needed, label, weight, *(each.prediction for each in columns.values())}
+    kept = table.select([name for name in table.column_names if name in used])
+    found = labelled_examples([Side(kept, columns, "the served rows")], needed)
     examples = found.examples
     if rows.weights is not None and len(examples) == len(places):
-        examples = replace(examples, outcomes={("", ""): _weighted(examples.outcomes["", ""], rows.weights[places])})
+        weights = rows.weights[places]
+        outcomes = {output: _weighted(each, weights) for output, each in examples.outcomes.items()}
+        examples = replace(examples, outcomes=outcomes)
     return ServedExamples(examples, places, int((~known).sum()), int((known & ~valid).sum()))
-
-
-def _of_use(table: pa.Table, columns: OutputColumns, needed: set[str]) -> list[str]:
-    return [
-        name
-        for name in table.column_names
-        if name in needed or name in (columns.label, columns.prediction, columns.weight)
-    ]
 
 
 def _weighted(outcomes: Outcomes, weights: Any) -> Outcomes:

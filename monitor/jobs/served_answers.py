@@ -107,7 +107,7 @@ class ServedWindows:
         if rows.clusters is not None and len(rows.clusters) != n:
             raise TransientError(f"spans: those of {joined.key.window} changed while they were read")
         labels = column_of(r.LABEL, plain_feature(r.LABEL, joined.labels.values))
-        return AnsweredWindow(joined, rows, _predictions(rows, n), labels)
+        return AnsweredWindow(joined, rows, served_predictions(rows, n), labels)
 
 
 def kind_of(windows: ServedWindows, due: Sequence[DueWindow], problem: Problem | None) -> Kind:
@@ -137,7 +137,7 @@ def kind_of(windows: ServedWindows, due: Sequence[DueWindow], problem: Problem |
     return first
 
 
-def _predictions(rows: Rows, n: int) -> Column:
+def served_predictions(rows: Rows, n: int) -> Column:
     """Return the predictions of n rows as the records have them.
 
     Raises:

@@ -26,7 +26,7 @@ MOST_FILES = 10_000
 """Files of a candidate; a SavedModel has some ten, and one of many shards some hundred."""
 
 _LONGEST = 1_024
-_VERSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,99}")
+VERSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,99}")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _CHUNK_BYTES = 1 << 20
 
@@ -64,7 +64,7 @@ def resolved(candidates: str, report: Mapping[str, Any], most_bytes: int) -> Ite
         ConfigError: `candidates` is of a kind that cannot be used here.
     """
     version = report.get("version")
-    if not isinstance(version, str) or not _VERSION.fullmatch(version) or ".." in version:
+    if not isinstance(version, str) or not VERSION.fullmatch(version) or ".." in version:
         raise InputError("the candidate has no version of letters, digits, `.`, `_`, `+` and `-`")
     parts = below(candidates, report.get("uri"))
     root = _local(candidates)

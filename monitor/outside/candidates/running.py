@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -178,26 +178,25 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 def _read(folder: Path, ended: _Ended, rows: int, job: Job) -> Ran:
     last = _last_line(folder / "output")
     report = _report(folder / worker.REPORT)
-    told = {
-        "confined": report.get("confined") is True,
-        "load_seconds": _number(report.get("load_seconds")),
-        "first_answer_seconds": _number(report.get("first_answer_seconds")),
-        "latency_seconds": _medians(report.get("seconds")),
-        "present_error": _text(report.get("present_error")),
-        "last_line": last,
-    }
+    ran = Ran(
+        None,
+        confined=report.get("confined") is True,
+        load_seconds=_number(report.get("load_seconds")),
+        first_answer_seconds=_number(report.get("first_answer_seconds")),
+        latency_seconds=_medians(report.get("seconds")),
+        present_error=_text(report.get("present_error")),
+        last_line=last,
+    )
     if ended.late:
-        return Ran(None, f"it did not answer within {job.seconds:g} seconds", **told)
+        return replace(ran, reason=f"it did not answer within {job.seconds:g} seconds")
     if error := _text(report.get("error")):
         stage = "cannot be loaded" if report.get("stage") in ("start", "load") else "does not answer"
-        return Ran(None, f"it {stage}: {error}", report.get("lacking") is True, **told)
+        return replace(ran, reason=f"it {stage}: {error}", lacking=report.get("lacking") is True)
     if ended.code != 0:
         said = f"; the last it said: {last}" if last else ""
-        return Ran(None, f"its process ended {_how(ended.code, job)}{said}", **told)
+        return replace(ran, reason=f"its process ended {_how(ended.code, job)}{said}")
     answers = _answers(folder / worker.ANSWERS, rows)
-    if answers is None:
-        return Ran(None, "it left no answers that can be read", **told)
-    return Ran(answers, **told)
+    return replace(ran, answers=answers, reason="it left no answers that can be read" if answers is None else "")
 
 
 def _how(code: int, job: Job) -> str:
