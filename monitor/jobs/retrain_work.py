@@ -11,7 +11,7 @@ from typing import Any
 from monitor.act.lifecycle import Event
 from monitor.act.retrain import Retrain
 from monitor.act.steps import Found, Gate, Gpus, Rollout, Trainer
-from monitor.act.timing import backoff
+from monitor.act.timing import backoff, over
 from monitor.alert.notification import Notification
 from monitor.config.retraining import RetrainSettings
 from monitor.jobs.retrain_news import News
@@ -98,6 +98,9 @@ class Work:
     ) -> Retrain:
         """Write down that the step is to be tried again: after `wait`, or after a backoff that grows with the tries."""
         attempts = retrain.attempts + 1 if wait is None else 0
+        due = self.now + (backoff(attempts) if wait is None else wait)
+        if retrain.deadline_at is not None and not over(retrain.deadline_at, self.now):
+            due = min(due, retrain.deadline_at)
         return self.ledger.retrains.note(
             retrain,
             self.now,
@@ -105,7 +108,7 @@ class Work:
             found=found,
             lease=self.lease,
             attempts=attempts,
-            due_at=self.now + (backoff(attempts) if wait is None else wait),
+            due_at=due,
         )
 
 
