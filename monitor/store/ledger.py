@@ -26,6 +26,7 @@ from monitor.store.inbox_ledger import SqlInbox
 from monitor.store.label_ledger import SqlLabels
 from monitor.store.leases import SqlLeases
 from monitor.store.marks import SqlMarks
+from monitor.store.outbox import SqlOutbox
 from monitor.store.page_ledger import SqlPages
 from monitor.store.retrain_ledger import SqlRetrains
 from monitor.store.rollout_ledger import SqlRollouts
@@ -61,6 +62,7 @@ class Ledger:
     approvals: SqlApprovals
     inbox: SqlInbox
     pages: SqlPages
+    outbox: SqlOutbox
 
     @classmethod
     def open(cls, url: str, team: str) -> Ledger:
@@ -89,6 +91,7 @@ class Ledger:
             SqlApprovals(database, team),
             SqlInbox(database, team),
             SqlPages(database, team),
+            SqlOutbox(database, team),
         )
 
     def close(self) -> None:
