@@ -110,6 +110,13 @@ class CanarySettings(Strict):
         "time; not limited without it: a model trained anew is meant to predict otherwise.",
     )
 
+    @property
+    def patience(self) -> timedelta:
+        """How long the beginning is tried."""
+        if self.tf_serving is not None:
+            return self.tf_serving.wait_for_available
+        return self.webhook.give_up_after if self.webhook is not None else timedelta(0)
+
     @model_validator(mode="after")
     def _one_way(self) -> CanarySettings:
         if (self.tf_serving is None) == (self.webhook is None):

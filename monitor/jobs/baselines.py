@@ -23,7 +23,8 @@ from monitor.profile.schema import column_types_of
 from monitor.records import Rows
 from monitor.store.ledger import Ledger
 
-_MAX_ROWS = 2_000_000
+MAX_ROWS = 2_000_000
+"""Rows of traffic that a baseline is made from, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +35,11 @@ class NewBaseline:
     provenance: dict[str, Any]
 
 
-def baseline_from_files(reference: ReferenceFiles, settings: ModelSettings) -> NewBaseline:
+def baseline_from_files(reference: ReferenceFiles, settings: ModelSettings, schema: bytes | None = None) -> NewBaseline:
     """Return a baseline of the rows of `reference`, as `check` would make it for windows of the model's length.
 
-    The model's privacy settings are applied to them, so that they are what a collector would have stored.
+    The model's privacy settings are applied to them, so that they are what a collector would have stored. A schema is that of
+    `reference`, else the one given, else inferred.
 
     Raises:
         InputError: the files cannot be read, hold no rows, or lack a named column or one to slice or evaluate by.
@@ -45,7 +47,7 @@ def baseline_from_files(reference: ReferenceFiles, settings: ModelSettings) -> N
     """
     roles, privacy = reference.roles, Privacy(settings.privacy)
     no_features = roles.aside() | {name for name in (roles.prediction, roles.label) if name is not None}
-    read = read_reference(reference, lambda table: privacy.treat_training(table, no_features))
+    read = read_reference(reference, lambda table: privacy.treat_training(table, no_features), schema)
     baseline = _baseline(read.rows, read.schema, settings)
     return NewBaseline(baseline, _provenance(read.rows, read.schema) | {"source": reference.uri, "kind": "files"})
 
@@ -79,7 +81,7 @@ def baseline_from_windows(
     if schema is None and previous is not None and not previous.schema_inferred:
         schema = previous.schema
     plan = replace(ColumnPlan.of(previous), types=column_types_of(schema) if schema else {})
-    rows = read_rows(pending, storage, SamplingSettings(max_rows_per_window=_MAX_ROWS), plan)
+    rows = read_rows(pending, storage, SamplingSettings(max_rows_per_window=MAX_ROWS), plan)
     baseline = _baseline(rows, schema, settings)
     source = {
         "kind": "windows",
@@ -87,6 +89,15 @@ def baseline_from_windows(
         "spans": [span.span_id for span in pending.spans],
     }
     return NewBaseline(baseline, _provenance(rows, schema) | source)
+
+
+def baseline_of_rows(rows: Rows, schema: bytes | None, settings: ModelSettings) -> NewBaseline:
+    """Return a baseline of rows as they are, with what is known of where they come from.
+
+    Raises:
+        InputError: they lack a column to slice or evaluate by.
+    """
+    return NewBaseline(_baseline(rows, schema, settings), _provenance(rows, schema))
 
 
 def _baseline(rows: Rows, schema: bytes | None, settings: ModelSettings) -> Baseline:

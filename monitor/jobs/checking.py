@@ -112,17 +112,20 @@ class ReferenceRows:
     columns: frozenset[str]
 
 
-def read_reference(reference: ReferenceFiles, treat: Callable[[pa.Table], pa.Table] | None = None) -> ReferenceRows:
+def read_reference(
+    reference: ReferenceFiles, treat: Callable[[pa.Table], pa.Table] | None = None, known: bytes | None = None
+) -> ReferenceRows:
     """Return the rows of a reference, typed as its schema says; only the weight, where one is named, must be there.
 
     Args:
         reference: where they are.
         treat: what is done to the table before its columns are typed, if anything.
+        known: serialized schema where the reference names none; None to infer one.
 
     Raises:
         InputError: the files, columns or schema cannot be used, or there are no rows.
     """
-    schema = None if reference.schema is None else read_schema(reference.schema)
+    schema = known if reference.schema is None else read_schema(reference.schema)
     if schema is not None:
         # What a role sets aside is no feature, so its absence among the features is no anomaly either.
         schema = without(schema, reference.roles.aside())
