@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +18,14 @@ from monitor.config.loading import load_settings
 from monitor.config.settings import Settings
 from monitor.errors import ConfigError
 from monitor.health import Health
-from monitor.roles import Process, start_collector, start_monitor
+from monitor.roles import Process, start_api, start_collector, start_monitor
 from monitor.serving import serve
 from monitor.store.ledger import Ledger
 from monitor.store.metrics import LedgerMetrics
 
 _log = structlog.get_logger(__name__)
-_CLEAN_EVERY_SECONDS = 60
-_TURN_SECONDS = 180.0
-"""A collector's threads turn every second, and between two turns wait for a server's time-outs at worst."""
-_JUDGE_SECONDS = 900.0
-"""Between two looks at a model lies at worst the judging of a large window, with the import of TensorFlow."""
-_FORWARD_LEASE = timedelta(minutes=2)
 
-
-_ROLES = {"collect": start_collector, "monitor": start_monitor}
+_ROLES = {"collect": start_collector, "monitor": start_monitor, "api": start_api}
 
 
 @dataclass
@@ -42,7 +34,7 @@ class App:
 
     Attributes:
         config: the settings file, read again on SIGHUP.
-        roles: of "collect" and "monitor".
+        roles: of "collect", "monitor" and "api".
         stop: set to drain and return.
     """
 
@@ -67,7 +59,8 @@ class App:
             registry, health = CollectorRegistry(), Health(SystemClock())
             registry.register(LedgerMetrics(ledger))
             health.need("ledger", ledger.answers)
-            undo.callback(serve(self._listen(settings), registry, health))
+            if "api" not in self.roles:
+                undo.callback(serve(self._listen(settings), registry, health))
             pause = threading.Event()
             process = Process(settings, ledger, registry, health, pause, self._failure.append)
             for role in self.roles:
@@ -100,8 +93,6 @@ class App:
         return None
 
     def _listen(self, settings: Settings) -> str:
-        if len(self.roles) > 1:
-            return settings.api.listen
         return settings.collector.listen if "collect" in self.roles else settings.monitor.listen
 
     @contextmanager

@@ -27,6 +27,7 @@ from monitor.config.settings import Settings
 from monitor.errors import InvariantBroken
 from monitor.health import Health
 from monitor.jobs.monitoring import Monitor
+from monitor.loop import build_loop, build_notifier
 from monitor.metrics import MonitorMetrics
 from monitor.profile.tfdv import warm_up
 from monitor.store.ledger import Ledger
@@ -38,6 +39,7 @@ _TURN_SECONDS = 180.0
 _JUDGE_SECONDS = 900.0
 """Between two looks at a model lies at worst the judging of a large window, with the import of TensorFlow."""
 _FORWARD_LEASE = timedelta(minutes=2)
+_NOTIFY_EVERY_SECONDS = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,19 +107,24 @@ def _may_forward(ledger: Ledger, clock: Clock, holder: str) -> bool:
 def start_monitor(process: Process) -> Callable[[], None]:
     """Start the role and return what stops it."""
     settings, ledger, health, pause = process.settings, process.ledger, process.health, process.pause
-    metrics = MonitorMetrics.on(process.registry)
+    metrics, clock, holder = MonitorMetrics.on(process.registry), SystemClock(), process_name()
+    storage = open_storage(settings.spans.uri)
+    # The steps of a retrain that last must not keep windows from being judged.
+    lasting = ThreadPoolExecutor(1, thread_name_prefix="retrain")
     monitor = Monitor(
         settings=settings,
         ledger=ledger,
-        storage=open_storage(settings.spans.uri),
-        clock=SystemClock(),
-        holder=process_name(),
+        storage=storage,
+        clock=clock,
+        holder=holder,
         metrics=metrics,
+        loop=build_loop(settings, ledger, storage, clock, lasting),
         stop=pause,
     )
+    notifier = build_notifier(settings, ledger, clock, holder, metrics)
     # One thread: what the jobs do holds Python's lock anyway, and TFDV's first import must not happen twice at once.
     scheduler = BackgroundScheduler(
-        executors={"default": {"type": "threadpool", "max_workers": 1}},
+        executors={name: {"type": "threadpool", "max_workers": 1} for name in ("default", "notify")},
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         timezone="UTC",
     )
@@ -141,13 +148,30 @@ def start_monitor(process: Process) -> Callable[[], None]:
     for name in settings.models:
         scheduler.add_job(monitor.tick, "interval", args=[name], seconds=seconds, id=f"judge {name}")
     scheduler.add_job(monitor.clean, "interval", seconds=_CLEAN_EVERY_SECONDS, id="clean spans")
+    if settings.receivers:
+        scheduler.add_job(
+            notifier.tick, "interval", args=[pause], seconds=_NOTIFY_EVERY_SECONDS, id="notify", executor="notify"
+        )
     scheduler.start()
 
     def finish() -> None:
         scheduler.shutdown(wait=True)
+        notifier.close()
+        lasting.shutdown(wait=False, cancel_futures=True)
         monitor.release()
 
     return finish
+
+
+def start_api(process: Process) -> Callable[[], None]:
+    """Serve the API, and with it metrics and probes, and return what stops it."""
+    # FastAPI takes half a second to import, which a collector alone need not wait for.
+    from monitor.api.application import application
+    from monitor.api.serving import serve_api
+
+    settings = process.settings
+    app = application(settings, process.ledger, process.registry, process.health, SystemClock())
+    return serve_api(settings.api.listen, app)
 
 
 def process_name() -> str:

@@ -13,7 +13,7 @@ from monitor.commands.options import config_option, log_option
 @config_option
 @log_option
 def command(*, config: Path, log_format: str) -> None:
-    """Collect and monitor in one process.
+    """Collect, monitor and serve the API in one process.
 
     SIGTERM or Ctrl-C drains: what was read is committed, a window that is being judged is finished. SIGHUP reads the settings
     again, and keeps the old ones when the new file is bad.
@@ -23,7 +23,7 @@ def command(*, config: Path, log_format: str) -> None:
       driftline run
       driftline run --config /etc/driftline.yaml --log-format json
     """
-    run_roles(config, ["collect", "monitor"], log_format)
+    run_roles(config, ["collect", "monitor", "api"], log_format)
 
 
 def run_roles(config: Path, roles: list[str], log_format: str) -> None:

@@ -1,4 +1,4 @@
-"""The monitor's tick: move watermarks, close windows, judge what is closed, evaluate what is labelled, tell what is flagged."""
+"""The monitor's tick: move watermarks, close windows, judge what is closed, evaluate what is labelled, alert and act."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from monitor.jobs.estimating import Estimator
 from monitor.jobs.evaluating import Evaluator, describe_evaluation
 from monitor.jobs.holding import Holding
 from monitor.jobs.judging import Judge, describe
+from monitor.jobs.looping import Loop
 from monitor.jobs.window_rows import ActiveBaselines
 from monitor.metrics import MonitorMetrics
 from monitor.store.housekeeping import Housekeeping
@@ -29,7 +30,8 @@ _log = structlog.get_logger(__name__)
 class Monitor:
     """Judges the models of its settings; any number of monitors may run, each model is one's at a time by its lease.
 
-    What is due comes from the ledger at every tick, so a restart forgets nothing and repeats nothing.
+    What is due comes from the ledger at every tick, so a restart forgets nothing and repeats nothing. Without a `loop` nobody is
+    alerted and nothing is done about what is found.
     """
 
     settings: Settings
@@ -38,6 +40,7 @@ class Monitor:
     clock: Clock
     holder: str
     metrics: MonitorMetrics
+    loop: Loop | None = None
     stop: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
@@ -87,6 +90,9 @@ class Monitor:
         self.ledger.windows.advance(name, stream, model.windows, lease, self.clock.now())
         judged += self._judge_pending(name, model)
         self._measure(name, model)
+        held = None if self.stop.is_set() or self.loop is None else self._lease(name)
+        if self.loop is not None and held is not None:
+            self.loop.tick(name, held)
         return judged
 
     def _judge_pending(self, name: str, model: ModelSettings) -> int:

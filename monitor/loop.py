@@ -1,0 +1,90 @@
+"""Builds what alerts, decides and retrains; a part of the composition root."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from functools import partial
+from pathlib import Path
+
+from sqlalchemy import make_url
+
+from monitor.act.steps import Gpus, Trainer
+from monitor.clock import Clock
+from monitor.config.settings import Settings
+from monitor.cuts import SpanStorage
+from monitor.jobs.acting import Actor
+from monitor.jobs.alerting import Alerter
+from monitor.jobs.gate import CandidateGate
+from monitor.jobs.looping import Loop
+from monitor.jobs.notifying import Notifier
+from monitor.jobs.retrain_requests import request_for
+from monitor.jobs.retraining import Retrainer
+from monitor.jobs.rollout import ServingRollout
+from monitor.metrics import MonitorMetrics
+from monitor.outside.gpu.watched import gpus_of
+from monitor.outside.http import HttpClient
+from monitor.outside.receivers.sending import sender_of
+from monitor.outside.trainers.choice import trainer_of
+from monitor.store.ledger import Ledger
+
+_TICKS = 5
+"""A run and a canary are asked about every so many looks at a model."""
+
+
+def build_loop(settings: Settings, ledger: Ledger, storage: SpanStorage, clock: Clock, executor: Executor) -> Loop:
+    """Return what alerts and acts for a monitor; nothing outside is connected to yet.
+
+    Args:
+        settings: of all models.
+        ledger: what is known.
+        storage: of the spans.
+        clock: of the process.
+        executor: runs the steps that last, one at a time.
+
+    Raises:
+        ConfigError: a trainer lacks a section of the settings.
+    """
+    http = HttpClient(clock)
+    gpus = {name: gpus_of(each, http, clock) for name, each in settings.gpus.items()}
+    asking = partial(request_for, ledger, storage, settings)
+    return Loop(
+        Alerter(ledger, settings),
+        Actor(ledger, settings, asking, gpus),
+        _retrainer(settings, ledger, storage, clock, executor, http, gpus),
+        clock,
+    )
+
+
+def build_notifier(settings: Settings, ledger: Ledger, clock: Clock, holder: str, metrics: MonitorMetrics) -> Notifier:
+    """Return what sends messages to the receivers of the settings; `holder` is this process's name."""
+    http = HttpClient(clock)
+    senders = {name: sender_of(name, each, http) for name, each in settings.receivers.items()}
+    return Notifier(ledger, settings, clock, holder, senders, metrics)
+
+
+def _retrainer(
+    settings: Settings,
+    ledger: Ledger,
+    storage: SpanStorage,
+    clock: Clock,
+    executor: Executor,
+    http: HttpClient,
+    gpus: Mapping[str, Gpus],
+) -> Retrainer:
+    trainers: dict[str, Trainer] = {
+        name: trainer_of(
+            model.retrain.trainer, http=http, kafka=settings.kafka, state_folder=_state_folder(settings), clock=clock
+        )
+        for name, model in settings.models.items()
+        if model.retrain is not None
+    }
+    gate = CandidateGate(ledger, storage, settings, clock)
+    rollout = ServingRollout(ledger, storage, settings, http, clock)
+    return Retrainer(ledger, settings, trainers, gpus, gate, rollout, executor, _TICKS * settings.monitor.tick)
+
+
+def _state_folder(settings: Settings) -> Path:
+    """Return the local folder beside the ledger, or `state` where that is on a server."""
+    url = make_url(settings.store)
+    return Path(url.database).parent if url.get_backend_name() == "sqlite" and url.database else Path("state")
