@@ -6,6 +6,7 @@ Plain ASGI, and outermost: what it does holds for answers of the framework's own
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -23,6 +24,7 @@ _BODY_SECONDS = 30.0
 """In which a body must be here: whoever sends a byte a second is not waited for."""
 ROUTE = "driftline.route"
 """Key of a scope: the path of the route with its placeholders, for metrics."""
+_FRAMES = 8
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -66,8 +68,14 @@ class Guard:
                 await refused(scope, receive, answer)
             else:
                 await self._app(scope, self._bounded(receive), answer)
-        except Exception:
-            _log.exception("request_failed", method=scope["method"], route=scope.get(ROUTE, ""))
+        except HTTPException as error:
+            await problem(error.status_code, error.detail, error.headers)(scope, receive, answer)
+        except Exception as error:
+            # Neither its text nor what variables held: both may be somebody's secret.
+            route = scope.get(ROUTE, "")
+            _log.error(
+                "request_failed", method=_method(scope), route=route, kind=type(error).__name__, at=_where(error)
+            )
             if status:  # the answer is on its way: the client must see that it was cut off
                 raise
             await problem(500, "an internal error; the log of the server says more")(scope, receive, answer)
@@ -120,3 +128,9 @@ def _method(scope: MutableMapping[str, Any]) -> str:
     return (
         scope["method"] if scope["method"] in {"GET", "HEAD", "POST", "DELETE", "PUT", "PATCH", "OPTIONS"} else "other"
     )
+
+
+def _where(error: Exception) -> list[str]:
+    """Return the lines of code that led to an error, the last ones, outermost first."""
+    frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
+    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
