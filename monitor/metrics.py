@@ -15,6 +15,7 @@ class MonitorMetrics:
     windows: Counter
     evaluations: Counter
     errors: Counter
+    notifications: Counter
 
     @classmethod
     def on(cls, registry: CollectorRegistry) -> MonitorMetrics:
@@ -42,6 +43,13 @@ class MonitorMetrics:
                 "driftline_monitor_errors",
                 "Looks at a model that an error ended; the model is empty for housekeeping.",
                 ["model"],
+                registry=registry,
+            ),
+            notifications=Counter(
+                "driftline_notifications",
+                "Attempts to send a message, by what came of it: sent, retried (later), refused (by the receiver, for good) or "
+                "given_up (too old).",
+                ["receiver", "kind", "outcome"],
                 registry=registry,
             ),
         )

@@ -7,24 +7,32 @@ from collections.abc import Iterable
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from monitor.clock import to_micros
+from monitor.clock import Clock, SystemClock, to_micros
 from monitor.errors import TransientError
 from monitor.store.ledger import Ledger
+from monitor.store.outbox_metrics import outbox_gauges
 from monitor.store.quality_metrics import quality_gauges
 
 
 class LedgerMetrics(Collector):
     """Gauges that are true for the whole team, whichever process is scraped."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        """Read `ledger` at every scrape."""
+    def __init__(self, ledger: Ledger, clock: Clock | None = None) -> None:
+        """Read `ledger` at every scrape; ages are as of `clock`, the system's where it is left out."""
         self._ledger = ledger
+        self._clock = clock or SystemClock()
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         """Yield the gauges; none but `driftline_ledger_up` 0 while the database does not answer."""
         up = GaugeMetricFamily("driftline_ledger_up", "1 while the ledger's database answers, else 0.")
         try:
-            families = [*self._totals(), self._watermarks(), self._verdicts(), *quality_gauges(self._ledger)]
+            families = [
+                *self._totals(),
+                self._watermarks(),
+                self._verdicts(),
+                *quality_gauges(self._ledger),
+                *outbox_gauges(self._ledger, self._clock.now()),
+            ]
         except TransientError:
             families = []
         up.add_metric([], float(bool(families)))

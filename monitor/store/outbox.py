@@ -101,26 +101,14 @@ class SqlOutbox:
     def receivers_with_due(self, now: datetime) -> list[str]:
         """Return the receivers for which something may be sent now, in the order of their names."""
         with self._database.read() as connection:
-            found = connection.execute(select(t.outbox.c.receiver).where(*self._due(now)).distinct())
+            found = connection.execute(select(t.outbox.c.receiver).where(*self._due(now), self._first()).distinct())
             return sorted(found.scalars())
 
     def claim(self, receiver: str, holder: str, now: datetime, until: datetime, limit: int) -> list[Message]:
         """Take up to `limit` messages that are due, the oldest first, which nobody else gets before `until`."""
-        earlier = t.outbox.alias("earlier")
-        overtakes = (
-            select(earlier.c.message_id)
-            .where(
-                earlier.c.team == self._team,
-                earlier.c.receiver == t.outbox.c.receiver,
-                earlier.c.subject == t.outbox.c.subject,
-                earlier.c.sequence < t.outbox.c.sequence,
-                earlier.c.state == MessageState.WAITING,
-            )
-            .exists()
-        )
         heads = (
             select(t.outbox)
-            .where(*self._due(now), t.outbox.c.receiver == receiver, ~overtakes)
+            .where(*self._due(now), t.outbox.c.receiver == receiver, self._first())
             .order_by(t.outbox.c.created_at, t.outbox.c.sequence, t.outbox.c.message_id)
             .limit(limit)
         )
@@ -221,6 +209,18 @@ class SqlOutbox:
             t.outbox.c.due_at <= at,
             or_(t.outbox.c.held_until.is_(None), t.outbox.c.held_until <= at),
         ]
+
+    def _first(self) -> ColumnElement[bool]:
+        """Return whether no earlier message of the same receiver and subject waits."""
+        earlier = t.outbox.alias("earlier")
+        waits = select(earlier.c.message_id).where(
+            earlier.c.team == self._team,
+            earlier.c.receiver == t.outbox.c.receiver,
+            earlier.c.subject == t.outbox.c.subject,
+            earlier.c.sequence < t.outbox.c.sequence,
+            earlier.c.state == MessageState.WAITING,
+        )
+        return ~waits.exists()
 
     def _held(self, message: Message, holder: str) -> ColumnElement[bool]:
         return and_(
