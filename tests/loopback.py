@@ -64,7 +64,7 @@ def http_server(answer: Callable[[Request], Reply] = lambda _: Reply()) -> Itera
             self.end_headers()
             self.wfile.write(reply.body)
 
-        do_GET = do_POST = do_PUT = do_HEAD = do_DELETE = do  # noqa: N815 (names of http.server)
+        do_GET = do_POST = do_PUT = do_PATCH = do_HEAD = do_DELETE = do  # noqa: N815 (names of http.server)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (a name of http.server)
             """Say nothing."""

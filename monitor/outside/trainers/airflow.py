@@ -30,7 +30,7 @@ class AirflowTrainer:
 
     def submit(self, retrain: Retrain) -> str:
         """Trigger the DAG; that the run exists already is as good."""
-        run = f"driftline__{retrain.retrain_id}"
+        run = _name(retrain)
         body: dict[str, Any] = {"dag_run_id": run, "conf": fitting(retrain, SERVER_BYTES)}
         if self.settings.api == "v2":
             body["logical_date"] = None  # required there, and null for a run that stands for no interval
@@ -53,4 +53,8 @@ class AirflowTrainer:
         return f"/api/{self.settings.api}/dags{path_of(self.settings.dag)}/dagRuns"
 
     def _run(self, retrain: Retrain) -> str:
-        return self._runs() + path_of(retrain.reference)
+        return self._runs() + path_of(_name(retrain))
+
+
+def _name(retrain: Retrain) -> str:
+    return f"driftline__{retrain.retrain_id}"

@@ -77,7 +77,7 @@ class GithubTrainer:
     def cancel(self, retrain: Retrain) -> None:
         """Cancel the run."""
         reference = retrain.reference
-        if reference.startswith(_BY_TITLE):
+        if not reference or reference.startswith(_BY_TITLE):
             run = self._found(retrain)
             if run is None:
                 return

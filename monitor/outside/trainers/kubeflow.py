@@ -43,9 +43,9 @@ class KubeflowTrainer:
 
     def submit(self, retrain: Retrain) -> str:
         """Make the run, unless there is one of its name."""
-        name = f"driftline-{retrain.retrain_id}"
-        found = value_at(self._named(name), "runs[0].run_id")
-        if isinstance(found, str) and found:
+        name = _name(retrain)
+        found = self._known(retrain)
+        if found is not None:
             return found
         pipeline = {
             "pipeline_id": self.settings.pipeline_id,
@@ -73,12 +73,19 @@ class KubeflowTrainer:
         return by_state(run.get("state"), _STATES, None, request_of(retrain), value_at(run, "error.message"))
 
     def cancel(self, retrain: Retrain) -> None:
-        """Terminate the run."""
-        self.server.stop("POST", f"{_RUNS}{path_of(retrain.reference)}:terminate")
+        """Terminate the run, also one that we were never told the id of."""
+        run = retrain.reference or self._known(retrain)
+        if run is not None:
+            self.server.stop("POST", f"{_RUNS}{path_of(run)}:terminate")
 
-    def _named(self, name: str) -> Any:
-        of_name = {"predicates": [{"operation": "EQUALS", "key": "display_name", "stringValue": name}]}
+    def _known(self, retrain: Retrain) -> str | None:
+        of_name = {"predicates": [{"operation": "EQUALS", "key": "display_name", "stringValue": _name(retrain)}]}
         asked = {"page_size": "1", "filter": json.dumps(of_name)}
         if self.settings.experiment_id is not None:
             asked["experiment_id"] = self.settings.experiment_id
-        return self.server.get(f"{_RUNS}?{urlencode(asked)}")
+        found = value_at(self.server.get(f"{_RUNS}?{urlencode(asked)}"), "runs[0].run_id")
+        return found if isinstance(found, str) and found else None
+
+
+def _name(retrain: Retrain) -> str:
+    return f"driftline-{retrain.retrain_id}"

@@ -57,8 +57,9 @@ class OwnTrainer:
 
     def cancel(self, retrain: Retrain) -> None:
         """Ask to stop the run, where settings say how."""
-        if self.stop is not None:
-            self.server.stop(self.stop.method, _placed(self.stop.url.get_secret_value(), retrain))
+        url = "" if self.stop is None else self.stop.url.get_secret_value()
+        if self.stop is not None and (retrain.reference or "{reference}" not in url):
+            self.server.stop(self.stop.method, _placed(url, retrain))
 
     def _reference(self, answer: Answer, retrain: Retrain) -> str:
         if self.reference is None:

@@ -155,12 +155,12 @@ class Run:
         """Return what the command reports, and what is wrong with that."""
         try:
             descriptor = os.open(self._folder / RESULT, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            with os.fdopen(descriptor, "rb") as file:
+                content = file.read(_MOST_RESULT_BYTES + 1)
         except FileNotFoundError:
             return tail.last_object(), ""
         except OSError as error:
             return None, f"{RESULT} cannot be read: {error.strerror}"
-        with os.fdopen(descriptor, "rb") as file:
-            content = file.read(_MOST_RESULT_BYTES + 1)
         if len(content) > _MOST_RESULT_BYTES:
             return None, f"{RESULT} has more than {_MOST_RESULT_BYTES} bytes"
         found = read_object(content)
@@ -220,9 +220,13 @@ class Tail:
 
 
 def identity(pid: int) -> dict[str, Any]:
-    """Return what tells a process from a later one of the same pid: when it was started, in the kernel's ticks since boot."""
+    """Return what tells a process from a later one of the same pid: when it was started, in the kernel's ticks since boot.
+
+    One that has ended, and that nobody has taken note of, is no longer the same.
+    """
     try:
-        start = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19].decode()
+        known = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        start = "ended" if known[0] == b"Z" else known[19].decode()
     except (OSError, IndexError):
         start = ""
     return {"pid": pid, "start": start}

@@ -39,7 +39,7 @@ class VertexTrainer:
 
     def submit(self, retrain: Retrain) -> str:
         """Create the job; that it exists already is as good."""
-        job = "driftline-" + _NOT_IN_IDS.sub("-", retrain.retrain_id.lower())[:100]
+        job = _name(retrain)
         body: dict[str, Any] = {
             "displayName": job,
             "templateUri": self.settings.template_uri,
@@ -70,4 +70,8 @@ class VertexTrainer:
         return f"/v1{path_of('projects', self.settings.project, 'locations', self.settings.location, 'pipelineJobs')}"
 
     def _job(self, retrain: Retrain) -> str:
-        return self._jobs() + path_of(retrain.reference)
+        return self._jobs() + path_of(_name(retrain))
+
+
+def _name(retrain: Retrain) -> str:
+    return "driftline-" + _NOT_IN_IDS.sub("-", retrain.retrain_id.lower())[:100]
