@@ -1,7 +1,7 @@
 """What a process may still do before it runs somebody else's model; changes with what the kernel can forbid.
 
 Linux takes rights away from a process for good, without any of its own: limits of resources, and since 5.13 Landlock, by which
-it reaches only named files (and since 6.7 no TCP port). A process of the same user could otherwise read its parent's environment.
+it reaches only named files (and since 6.7 no TCP port). Otherwise a process could read the environment of its user's others.
 """
 
 from __future__ import annotations
@@ -29,15 +29,20 @@ _SCOPES = 0b11
 _READ = _EXECUTE | _READ_FILE | _READ_DIR
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
 
+_CAPABILITY_VERSION = 0x20080522
+
 _SYSTEM = (
-    "/usr",
-    "/lib",
-    "/lib64",
-    "/proc",
-    "/sys/devices/system",
-    "/sys/fs/cgroup",
-    "/etc/ld.so.cache",
-    "/etc/localtime",
+    *("/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/localtime", "/sys/devices/system", "/sys/fs/cgroup"),
+    # Of other processes nothing: their environment is in there.
+    *(
+        "/proc/self",
+        "/proc/cpuinfo",
+        "/proc/filesystems",
+        "/proc/meminfo",
+        "/proc/stat",
+        "/proc/sys/vm",
+        "/proc/sys/kernel",
+    ),
 )
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
 
@@ -50,6 +55,10 @@ class Limits:
     cpu_seconds: int
     file_bytes: int
     open_files: int = 512
+
+
+class _CapabilityHeader(ctypes.Structure):
+    _fields_ = (("version", ctypes.c_uint32), ("process", ctypes.c_int))
 
 
 class _Ruleset(ctypes.Structure):
@@ -107,9 +116,16 @@ def confine(readable: Iterable[Path], writable: Path) -> bool:
             _allow(libc, ruleset, path, _READ_FILE | _WRITE_FILE)
         _allow(libc, ruleset, writable, rights)
         libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        _drop_capabilities(libc)
         return bool(libc.syscall(_RESTRICT_SELF, ctypes.c_int(ruleset), ctypes.c_uint32(0)) == 0)
     finally:
         os.close(ruleset)
+
+
+def _drop_capabilities(libc: ctypes.CDLL) -> None:
+    """Give up what root may do beyond its own files: some kernels (6.18) let it read other processes past Landlock."""
+    header, none = _CapabilityHeader(_CAPABILITY_VERSION, 0), (ctypes.c_uint32 * 6)()
+    libc.capset(ctypes.byref(header), ctypes.byref(none))
 
 
 def _python() -> list[Path]:

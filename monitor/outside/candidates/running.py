@@ -1,6 +1,6 @@
 """A candidate run in a process of its own: started, watched, ended, and what it left read; changes with how it is kept in check.
 
-What is in that process is the model's as much as ours. So its answers are read as anybody's: of bounded size, as numbers only.
+What is in that process is the model's as much as ours. So what it leaves is read as anybody's: of bounded size, and as numbers.
 """
 
 from __future__ import annotations
@@ -90,8 +90,7 @@ def run(job: Job, features: pa.Table) -> Ran:
     with tempfile.TemporaryDirectory(prefix="driftline-gate-") as name:
         folder = Path(name).resolve()
         _lay_out(folder, job, features)
-        ended = _ended(folder, job.seconds)
-        return _read(folder, ended, features.num_rows, job)
+        return _read(folder, _ended(folder, job.seconds), features.num_rows, job)
 
 
 def _lay_out(folder: Path, job: Job, features: pa.Table) -> None:
@@ -142,15 +141,19 @@ def _environment(folder: Path) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class _Ended:
+    """How it ended, whether that was because its time was up, and the last line that it wrote."""
+
     code: int
     late: bool
+    last_line: str
 
 
 def _ended(folder: Path, seconds: float) -> _Ended:
     """Run the process until it ends or its time is up, and end all that it started."""
     # -P: the folder that it writes to is no place to import from.
     command = [sys.executable, "-P", "-s", "-m", worker.__name__, str(folder)]
-    with (folder / "output").open("wb") as output:
+    # The file has no name: what it writes is read where it was written, whatever it puts into the folder.
+    with tempfile.TemporaryFile(dir=folder) as output:
         process = subprocess.Popen(  # noqa: S603 - our own program
             command,
             cwd=folder,
@@ -159,14 +162,15 @@ def _ended(folder: Path, seconds: float) -> _Ended:
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            close_fds=True,
         )
+        late = False
         try:
-            return _Ended(process.wait(seconds), late=False)
+            process.wait(seconds)
         except subprocess.TimeoutExpired:
-            return _Ended(-signal.SIGKILL, late=True)
+            late = True
         finally:
             _kill(process)
+        return _Ended(process.returncode, late, _last_line(output.fileno()))
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
@@ -176,7 +180,6 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def _read(folder: Path, ended: _Ended, rows: int, job: Job) -> Ran:
-    last = _last_line(folder / "output")
     report = _report(folder / worker.REPORT)
     ran = Ran(
         None,
@@ -185,7 +188,7 @@ def _read(folder: Path, ended: _Ended, rows: int, job: Job) -> Ran:
         first_answer_seconds=_number(report.get("first_answer_seconds")),
         latency_seconds=_medians(report.get("seconds")),
         present_error=_text(report.get("present_error")),
-        last_line=last,
+        last_line=ended.last_line,
     )
     if ended.late:
         return replace(ran, reason=f"it did not answer within {job.seconds:g} seconds")
@@ -193,7 +196,7 @@ def _read(folder: Path, ended: _Ended, rows: int, job: Job) -> Ran:
         stage = "cannot be loaded" if report.get("stage") in ("start", "load") else "does not answer"
         return replace(ran, reason=f"it {stage}: {error}", lacking=report.get("lacking") is True)
     if ended.code != 0:
-        said = f"; the last it said: {last}" if last else ""
+        said = f"; the last it said: {ended.last_line}" if ended.last_line else ""
         return replace(ran, reason=f"its process ended {_how(ended.code, job)}{said}")
     answers = _answers(folder / worker.ANSWERS, rows)
     return replace(ran, answers=answers, reason="it left no answers that can be read" if answers is None else "")
@@ -216,37 +219,29 @@ def _report(path: Path) -> Mapping[str, Any]:
 
 
 def _answers(path: Path, rows: int) -> Floats | None:
+    """Return float64 numbers, as many for each row; no form that could tell more than these, or unpack to more, is read."""
     try:
-        if path.is_symlink() or path.stat().st_size > _most_answer_bytes(rows):
-            return None
-        with pa.OSFile(str(path), "rb") as source:
-            table = pa.ipc.open_file(source).read_all()
-        table.validate(full=True)
-        column = table.column("answer")
-        if table.num_rows != rows or column.null_count:
-            return None
-        if pa.types.is_list(column.type):
-            flat = np.asarray(column.combine_chunks().flatten().to_numpy(zero_copy_only=False), np.float64)
-            return flat.reshape(rows, -1) if len(flat) else None
-        return np.asarray(column.to_numpy(), np.float64)
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
+        content = _start_of(path, _most_answer_bytes(rows) + 1)
+    except OSError:
         return None
+    each = len(content) // (8 * rows)
+    if not each or len(content) != 8 * rows * each or len(content) > _most_answer_bytes(rows):
+        return None
+    answers = np.frombuffer(content, "<f8").astype(np.float64)
+    return answers if each == 1 else answers.reshape(rows, each)
 
 
 def _start_of(path: Path, most: int) -> bytes:
+    """Return the start of a file that may be something else by now: a link is an error, and a pipe is not waited for."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     with os.fdopen(descriptor, "rb") as stream:
-        return stream.read(most)
+        return stream.read(most) or b""
 
 
-def _last_line(path: Path) -> str:
-    try:
-        with path.open("rb") as stream:
-            stream.seek(max(0, path.stat().st_size - _LAST_BYTES))
-            lines = stream.read(_LAST_BYTES).decode("utf-8", "replace").splitlines()
-    except OSError:
-        return ""
-    return next((_text(line.strip()) for line in reversed(lines) if line.strip()), "")
+def _last_line(descriptor: int) -> str:
+    size = os.fstat(descriptor).st_size
+    text = os.pread(descriptor, _LAST_BYTES, max(0, size - _LAST_BYTES)).decode("utf-8", "replace")
+    return next((_text(line.strip()) for line in reversed(text.splitlines()) if line.strip()), "")
 
 
 def _text(value: object) -> str:

@@ -1,7 +1,8 @@
 """The process that runs a candidate: `python -m monitor.outside.candidates.worker FOLDER`; changes with what is asked of it.
 
 It confines itself before it imports anything that starts threads, and loads the model last. The folder holds what it is given
-(`job.json`, `rows.arrow`) and gets what it found (`report.json`, `answers.arrow`): see `monitor.outside.candidates.running`.
+(`job.json`, `rows.arrow`) and gets what it found (`report.json`, and `answers.f64`: numbers, row by row), which
+`monitor.outside.candidates.running` reads.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from monitor.evaluate.examples import Floats
     from monitor.profile.explaining import Predict
 
-JOB, ROWS, REPORT, ANSWERS = "job.json", "rows.arrow", "report.json", "answers.arrow"
+JOB, ROWS, REPORT, ANSWERS = "job.json", "rows.arrow", "report.json", "answers.f64"
 CANDIDATE, PRESENT = "candidate", "present"
 
 _PIECE_ROWS = 1_024
@@ -72,15 +73,8 @@ def _run(folder: Path, job: Mapping[str, Any], models: Mapping[str, Path], found
         raise ValueError(f"{bad} of the first {len(first)} answers are not finite numbers")
     _time(candidate, smoke, job, models, found)
     pieces = [_answers(candidate, rows.slice(at, _PIECE_ROWS)) for at in range(0, rows.num_rows, _PIECE_ROWS)]
-    whole = np.concatenate(pieces)
-    plain = pa.array(whole) if whole.ndim == 1 else pa.array(list(whole), pa.list_(pa.float64()))
-    with pa.OSFile(str(folder / ANSWERS), "wb") as sink, pa.ipc.new_file(sink, _schema(pa, plain)) as writer:
-        writer.write_table(pa.table({"answer": plain}))
+    (folder / ANSWERS).write_bytes(np.ascontiguousarray(np.concatenate(pieces), "<f8").tobytes())
     found["stage"] = "done"
-
-
-def _schema(pa: Any, plain: Any) -> Any:
-    return pa.schema([pa.field("answer", plain.type)])
 
 
 def _loaded(folder: Path, job: Mapping[str, Any]) -> Predict:
