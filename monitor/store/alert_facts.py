@@ -37,7 +37,7 @@ def newest_data(connection: Connection, team: str, model: str) -> datetime | Non
     counted = t.window_counts.c
     end = connection.execute(
         select(counted.window_end)
-        .where(counted.team == team, counted.model == model, counted.kind == SpanKind.TRAFFIC)
+        .where(counted.team == team, counted.model == model, counted.kind.in_(_TRAFFIC))
         .order_by(counted.window_start.desc())
         .limit(1)
     ).scalar_one_or_none()
