@@ -76,7 +76,10 @@ def ended(trainer: Trainer, retrain: Retrain) -> Any:
 class World(Protocol):
     """A trainer and its surroundings."""
 
-    trainer: Trainer
+    @property
+    def trainer(self) -> Trainer:
+        """The trainer."""
+        ...
 
     def asked(self) -> list[dict[str, Any]]:
         """Return the requests of all runs."""

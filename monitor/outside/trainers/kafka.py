@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +13,7 @@ from monitor.act.retrain import Retrain
 from monitor.act.trainer_request import request_of, without_spans
 from monitor.config.kafka_clients import kafka_python_client
 from monitor.config.settings import KafkaSettings
-from monitor.errors import ConfigError, InputError, TransientError
+from monitor.errors import InputError, TransientError
 from monitor.outside.trainers.messages import MESSAGE_BYTES, fitting, text_of
 
 RETRAIN_ID, SCHEMA_VERSION = "driftline-retrain-id", "driftline-schema-version"
@@ -48,6 +49,7 @@ class KafkaTrainer:
 
     def _sent(self, retrain: Retrain, request: dict[str, Any]) -> str:
         # Retrains are days apart: a connection for each is less to look after than one that is kept.
+        self._need_a_broker()
         producer: Any = None
         try:
             producer = KafkaProducer(
@@ -78,8 +80,20 @@ class KafkaTrainer:
                 f"Kafka does not take messages on {self.topic} ({type(error).__name__}): does it exist, and may we write to it?"
             ) from None
         except (ValueError, AssertionError, OSError) as error:
-            raise ConfigError(f"kafka: {type(error).__name__}") from None
+            # Its text may hold what the settings keep secret.
+            raise InputError(f"the `kafka` section cannot be used ({type(error).__name__})") from None
         finally:
             if producer is not None:
                 producer.close(timeout=1.0)
         return f"{self.topic}/{place.partition}/{place.offset}"
+
+    def _need_a_broker(self) -> None:
+        """Return where one of the servers listens, so that nothing is begun with kafka-python that it would not clean up."""
+        for server in self.settings.bootstrap_servers:
+            host, _, port = server.rpartition(":")
+            try:
+                socket.create_connection((host.strip("[]"), int(port)), _ANSWER_SECONDS).close()
+            except (OSError, ValueError, OverflowError):
+                continue
+            return
+        raise TransientError(f"no Kafka broker answers at {', '.join(self.settings.bootstrap_servers)}")

@@ -48,7 +48,8 @@ def report_of(folder: Path, script: str, **more: Any) -> Report:
 
 
 def log_of(folder: Path) -> str:
-    return (folder / "trainings" / "a1b2c3" / runner.LOG).read_text()
+    log = folder / "trainings" / "a1b2c3" / runner.LOG
+    return log.read_text() if log.exists() else ""
 
 
 def pid_of(folder: Path, who: str) -> int:
