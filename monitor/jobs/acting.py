@@ -11,7 +11,7 @@ import structlog
 from monitor.act.decision import ACTIONS, Decision, Outcome, Rule
 from monitor.act.policy import Facts, decide, matches
 from monitor.act.steps import Gpus
-from monitor.alert.alert import Alert
+from monitor.alert.alert import Alert, AlertState
 from monitor.config.policies import PolicySettings
 from monitor.config.settings import Settings
 from monitor.errors import InputError
@@ -28,6 +28,7 @@ _SAID_EVERY = timedelta(minutes=1)
 """A negative decision that stays the same is counted once in this time, not at every look."""
 
 _About = tuple[str, str, int]
+_Seen = tuple[str, int, str | None]
 _Said = tuple[Outcome, Rule, datetime]
 
 
@@ -38,12 +39,15 @@ class Actor:
     Attributes:
         request_for: makes the request of a retrain.
         gpus: by their name in the settings.
+        look_every: how often the same alerts are decided about.
     """
 
     ledger: Ledger
     settings: Settings
     request_for: RequestFor
     gpus: Mapping[str, Gpus]
+    look_every: timedelta = timedelta(seconds=5)
+    _looked: dict[str, tuple[list[_Seen], datetime]] = field(default_factory=dict)
     _said: dict[str, dict[_About, _Said]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -61,7 +65,11 @@ class Actor:
         """
         if not self.settings.policies:
             return 0
-        alerts = [alert for alert in self.ledger.alerts.firing() if alert.model == model]
+        alerts = self.ledger.alerts.list(model, AlertState.FIRING)
+        seen = [(alert.fingerprint, alert.episode, alert.acknowledged_by) for alert in alerts]
+        last = self._looked.get(model)
+        if last is not None and last[0] == seen and abs(now - last[1]) < self.look_every:
+            return 0
         said, acted = self._said.pop(model, {}), 0
         known, negative = self._known(model, now), dict[_About, Decided]()
         for alert in alerts:
@@ -77,6 +85,7 @@ class Actor:
                     about = (policy.name, alert.fingerprint, alert.episode)
                     negative[about] = Decided(*about, model, decision)
         self._said[model] = self._record(negative, said, lease, now)
+        self._looked[model] = (seen, now)
         return acted
 
     def _record(

@@ -123,6 +123,11 @@ class World:
         assert lease is not None
         return lease
 
+    def held(self) -> Lease:
+        """Return the lease that was taken at the first look."""
+        self._lease = self._lease or self.lease()
+        return self._lease
+
     def restart(self) -> None:
         """Forget all that was in memory."""
         self.retrainer = retrainer(self.ledger, self.settings, self.outside)
@@ -134,9 +139,7 @@ class World:
 
     def look(self, after: timedelta = SECOND) -> None:
         self.now += after
-        if self._lease is None:
-            self._lease = self.lease()
-        self.retrainer.tick(MODEL, self._lease, self.now)
+        self.retrainer.tick(MODEL, self.held(), self.now)
 
     def until(self, *states: RetrainState, every: timedelta = SECOND, looks: int = 500) -> Retrain:
         """Look until the newest retrain is in one of these states, and return it."""
