@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from pydantic import SecretStr
 
@@ -18,6 +18,11 @@ from monitor.outside.http import HttpClient
 from monitor.outside.receivers.mailing import Mailer
 from monitor.outside.receivers.posting import Poster, Render
 from monitor.outside.receivers.sender import Sender
+
+
+def senders_of(receivers: Mapping[str, ReceiverSettings], http: HttpClient) -> dict[str, Sender]:
+    """Return what sends to each of the receivers, by their names."""
+    return {name: sender_of(name, settings, http) for name, settings in receivers.items()}
 
 
 def sender_of(name: str, settings: ReceiverSettings, http: HttpClient) -> Sender:

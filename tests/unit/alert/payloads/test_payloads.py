@@ -243,3 +243,12 @@ def _objects(value: Any) -> Iterator[dict[str, Any]]:
         yield value
     for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
         yield from _objects(each)
+
+
+def test_the_examples_of_the_documentation_are_what_is_sent() -> None:
+    page = (GOLDEN.parents[2] / "docs/notifications.md").read_text(encoding="utf-8")
+    shown = [json.loads(block) for block in re.findall(r"^```json\n(.*?)^```", page, re.MULTILINE | re.DOTALL)]
+    assert shown == [
+        alertmanager_webhook(notification(receiver="ops"), NOON),
+        slack(notification(Told.APPROVAL, "team")),
+    ]
