@@ -25,7 +25,7 @@ def latest(base: Path) -> SavedModel | None:
 
 
 class SavedModel:
-    """`monitor.demo.server.Servable` of one SavedModel, whose folder has the name of its version."""
+    """`monitor.demo.versions.Servable` of one SavedModel, whose folder has the name of its version."""
 
     def __init__(self, folder: Path) -> None:
         """Load it."""

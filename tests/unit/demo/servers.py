@@ -11,15 +11,16 @@ import numpy as np
 
 from monitor.demo.flights import CATEGORIES, FEATURES
 from monitor.demo.rest import Array, Call, InvalidArgument, Signature
-from monitor.demo.server import ModelServer, Servable
+from monitor.demo.server import ModelServer
+from monitor.demo.versions import LatestVersion, Servable, Versions
 
 
 class Adding:
     """Answers each row with a thousandth of its departure minute, and remembers how many calls came together."""
 
-    def __init__(self) -> None:
+    def __init__(self, version: str = "1") -> None:
         types = {name: "DT_STRING" if name in CATEGORIES else "DT_FLOAT" for name in FEATURES}
-        self.version = "1"
+        self.version = version
         self.default = "serving_default"
         self.signatures = {self.default: Signature(types, ["score"])}
         self.metadata: dict[str, object] = {
@@ -39,11 +40,11 @@ class Adding:
 
 
 @contextmanager
-def model_server(model: Servable | None) -> Iterator[str]:
-    """Serve on a free port of the loopback, on a thread; yields host:port."""
+def model_server(model: Servable | None, versions: Versions | None = None, canary_share: float = 0.0) -> Iterator[str]:
+    """Serve one model, or the versions that are given, on a free port of the loopback, on a thread; yields host:port."""
     started, loop = threading.Event(), asyncio.new_event_loop()
     ports: list[int] = []
-    server = ModelServer("flights", lambda: model)
+    server = ModelServer("flights", versions or LatestVersion(lambda: model), canary_share)
 
     async def serve() -> None:
         ports.append(await server.start("127.0.0.1", 0))
