@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 
@@ -48,3 +49,26 @@ class Decision:
     rule: Rule
     reason: str
     action: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A decision about one alert, to be recorded."""
+
+    policy: str
+    fingerprint: str
+    episode: int
+    model: str
+    decision: Decision
+    retrain_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedDecision:
+    """A decision as it was recorded; `number` counts from 1 within policy, alert and episode, `times` how often it was made."""
+
+    decided: Decided
+    number: int
+    first_at: datetime
+    last_at: datetime
+    times: int

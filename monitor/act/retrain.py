@@ -92,3 +92,16 @@ class Retrain:
     def ended(self) -> bool:
         """Whether nothing more becomes of it."""
         return self.state in ENDED
+
+
+@dataclass(frozen=True, slots=True)
+class RetrainEvent:
+    """One thing that happened to a retrain; `document` says which event, and what was found."""
+
+    number: int
+    at: datetime
+    from_state: str
+    to_state: RetrainState
+    actor: str
+    reason: str
+    document: Mapping[str, Any]

@@ -7,9 +7,9 @@ from typing import Annotated
 import orjson
 from fastapi import Query
 
+from monitor.act.decision import RecordedDecision
 from monitor.api.access import Asked, guarded
 from monitor.api.answers import AuditAnswer, DecisionAnswer
-from monitor.store.decision_ledger import RecordedDecision
 from monitor.store.token_ledger import Scope
 
 reading = guarded(Scope.READ, "records")

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from monitor.act.decision import ACTIONS, Decision, Outcome, Rule
+from monitor.act.decision import ACTIONS, Decided, Decision, Outcome, Rule
 from monitor.act.policy import Facts, decide, matches
 from monitor.act.steps import Gpus
 from monitor.alert.alert import Alert, AlertState
@@ -18,7 +18,6 @@ from monitor.errors import InputError
 from monitor.jobs.acting_facts import Known
 from monitor.jobs.actions import Actions
 from monitor.jobs.retrain_events import RequestFor
-from monitor.store.decision_ledger import Decided
 from monitor.store.leases import Lease
 from monitor.store.ledger import Ledger
 from monitor.store.retrain_ledger import LiveRetrain

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from monitor.act.decision import Decision, Outcome
+from monitor.act.decision import Decided, Decision, Outcome
 from monitor.act.policy import Facts
 from monitor.act.retrain import Retrain, RetrainState
 from monitor.act.steps import Found, Gpus, Headroom
@@ -22,7 +22,6 @@ from monitor.errors import InputError, TransientError
 from monitor.jobs.retrain_events import RequestFor, asked
 from monitor.jobs.retrain_news import News
 from monitor.store import outbox
-from monitor.store.decision_ledger import Decided
 from monitor.store.ledger import Ledger
 from monitor.store.retrain_rows import wish
 

@@ -4,41 +4,17 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, func, insert, select, update
 
-from monitor.act.decision import ACTIONS, Decision, Outcome, Rule
+from monitor.act.decision import ACTIONS, Decided, Decision, Outcome, RecordedDecision, Rule
 from monitor.clock import from_micros, to_micros
 from monitor.store import audit
 from monitor.store import loop_tables as t
 from monitor.store.database import Database
 from monitor.store.leases import Lease, require
-
-
-@dataclass(frozen=True, slots=True)
-class Decided:
-    """A decision about one alert, to be recorded."""
-
-    policy: str
-    fingerprint: str
-    episode: int
-    model: str
-    decision: Decision
-    retrain_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RecordedDecision:
-    """A decision as it was recorded; `number` counts from 1 within policy, alert and episode, `times` how often it was made."""
-
-    decided: Decided
-    number: int
-    first_at: datetime
-    last_at: datetime
-    times: int
 
 
 class SqlDecisions:

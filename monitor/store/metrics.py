@@ -9,9 +9,11 @@ from prometheus_client.registry import Collector
 
 from monitor.clock import Clock, SystemClock, to_micros
 from monitor.errors import TransientError
+from monitor.store.alert_metrics import alert_gauges
 from monitor.store.ledger import Ledger
 from monitor.store.outbox_metrics import outbox_gauges
 from monitor.store.quality_metrics import quality_gauges
+from monitor.store.retrain_metrics import retrain_gauges
 
 
 class LedgerMetrics(Collector):
@@ -32,6 +34,8 @@ class LedgerMetrics(Collector):
                 self._verdicts(),
                 *quality_gauges(self._ledger),
                 *outbox_gauges(self._ledger, self._clock.now()),
+                *alert_gauges(self._ledger, self._clock.now()),
+                *retrain_gauges(self._ledger, self._clock.now()),
             ]
         except TransientError:
             families = []

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, func, insert, select, update
 
 from monitor.act.lifecycle import Event, step
-from monitor.act.retrain import Confirmation, Retrain, RetrainState
+from monitor.act.retrain import Confirmation, Retrain, RetrainEvent, RetrainState
 from monitor.alert.notification import Notification
 from monitor.clock import rfc3339, to_micros
 from monitor.errors import InputError, StaleClaim
@@ -19,7 +19,7 @@ from monitor.store import audit, outbox
 from monitor.store import loop_tables as t
 from monitor.store.database import Database
 from monitor.store.leases import Lease, require
-from monitor.store.retrain_rows import RetrainEvent, document_text, event_of, retrain_of, retrain_row, wish
+from monitor.store.retrain_rows import document_text, event_of, retrain_of, retrain_row, wish
 
 _MUTABLE = frozenset(
     {"due_at", "deadline_at", "attempts", "request", "reference", "candidate", "confirmation", "confirm_until"}

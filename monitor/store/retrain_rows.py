@@ -5,31 +5,18 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row
 
-from monitor.act.retrain import Confirmation, Retrain, RetrainState
+from monitor.act.retrain import Confirmation, Retrain, RetrainEvent, RetrainState
 from monitor.clock import from_micros, rfc3339
 from monitor.store.database import micros, moment
 
 _TIMES = frozenset({"created_at", "updated_at", "due_at", "deadline_at", "confirm_until"})
 _DOCUMENTS = frozenset({"request", "candidate", "details"})
-
-
-@dataclass(frozen=True, slots=True)
-class RetrainEvent:
-    """One thing that happened to a retrain; `document` says which event, and what was found."""
-
-    number: int
-    at: datetime
-    from_state: str
-    to_state: RetrainState
-    actor: str
-    reason: str
-    document: Mapping[str, Any]
 
 
 def new_retrain_id() -> str:

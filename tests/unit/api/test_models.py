@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-from monitor.act.decision import Decision, Outcome, Rule
+from monitor.act.decision import Decided, Decision, Outcome, Rule
 from monitor.clock import rfc3339
 from monitor.config.settings import WindowSettings
 from monitor.records import Window, WindowKey
-from monitor.store.decision_ledger import Decided
 from monitor.store.verdict_ledger import Judgement
 from monitor.window.label_due import Look
 from tests.apis import Api

@@ -134,7 +134,7 @@ class World:
 
     def propose(self, state: RetrainState = RetrainState.APPROVED, **more: Any) -> Retrain:
         """Begin a retrain because of the alert."""
-        given = {"policy": "again", "fingerprint": FINGERPRINT, "episode": 1, "request": {}} | more
+        given: dict[str, Any] = {"policy": "again", "fingerprint": FINGERPRINT, "episode": 1, "request": {}} | more
         return self.ledger.retrains.propose(MODEL, created_by="policy again", now=self.now, state=state, **given)
 
     def look(self, after: timedelta = SECOND) -> None:
