@@ -1,4 +1,4 @@
-"""Opening the ledger of a settings file, for commands about one model; changes with how that is done."""
+"""Opening the ledger of a settings file for commands; changes with how that is done."""
 
 from __future__ import annotations
 
@@ -21,3 +21,12 @@ def opened_model(config: Path, model: str) -> tuple[Settings, ModelSettings, Led
     if model not in settings.models:
         raise InputError(f"{config} has no model {model!r}; it has: {', '.join(sorted(settings.models))}")
     return settings, settings.models[model], Ledger.open(settings.store, settings.team)
+
+
+def opened_ledger(config: Path) -> Ledger:
+    """Return the ledger of a settings file; raises ConfigError or TransientError."""
+    from monitor.config.loading import load_settings
+    from monitor.store.ledger import Ledger
+
+    settings = load_settings(config)
+    return Ledger.open(settings.store, settings.team)

@@ -33,6 +33,15 @@ lines_option = click.option(
     show_default=True,
     help="A table, or a JSON object a line.",
 )
+document_option = click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="A table, or one JSON document.",
+)
+by_option = click.option("--by", "actor", metavar="NAME", help="Who says so; your user name without it.")
 detection_option = click.option(
     "--detection",
     type=click.Path(path_type=Path, dir_okay=False),

@@ -6,6 +6,7 @@ Alerting and people change an alert by compare-and-set on its revision: who come
 from __future__ import annotations
 
 import builtins
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -99,6 +100,13 @@ class SqlAlerts:
     def firing(self) -> builtins.list[Alert]:
         """Return the alerts of all models that fire."""
         return self.list(state=AlertState.FIRING)
+
+    def standing(self) -> builtins.list[tuple[Mapping[str, str], AlertState]]:
+        """Return labels and state of all alerts that are not inactive, without what is behind them."""
+        wanted = (t.alerts.c.team == self._team, t.alerts.c.state != AlertState.INACTIVE)
+        with self._database.read() as connection:
+            rows = connection.execute(select(t.alerts.c.labels, t.alerts.c.state).where(*wanted)).all()
+        return [(json.loads(row.labels), AlertState(row.state)) for row in rows]
 
     def get(self, fingerprint: str) -> Alert | None:
         """Return one alert, None where there is none."""
