@@ -12,6 +12,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from http import HTTPStatus
 from typing import cast
 
@@ -295,6 +296,8 @@ class Proxy:
         target = relay.target
         if target is None:
             return
+        # Whoever chose the version, by a label or for a share of the requests, tells it with the answer.
+        named = replace(target, version=target.version or relay.version)
         if not (relay.request.whole and relay.response.whole):
             self.producer.metrics.dropped(Dropped.TOO_LARGE)
             return
@@ -307,15 +310,16 @@ class Proxy:
         def offer(served: Served) -> None:
             def encoded() -> Encoded:
                 answer = response.decoded(limit) if status == _OK else b""
-                return encode(target, request.decoded(limit), answer, status, served)
+                return encode(named, request.decoded(limit), answer, status, served)
 
             size = len(request.content) + len(response.content)
             self.producer.offer(Exchange(request_id, event_time, str(status), size, encoded, latency_seconds))
 
+        label = "" if named.version else named.label
         if status == _OK:
-            self._served.when_known(target.model, offer)
+            self._served.when_known(named.model, offer, label)
         else:
-            self._served.use_known(target.model, offer)
+            self._served.use_known(named.model, offer, label)
 
     def _sweep(self) -> None:
         """End what the model server has not answered in time."""

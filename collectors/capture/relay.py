@@ -18,6 +18,7 @@ from collectors.capture.metrics import Dropped, ProxyMetrics
 from collectors.capture.producer import CaptureProducer
 from collectors.capture.rest import Target, target_of
 from collectors.capture.upstream import Address, Connection, Headers, Pool
+from collectors.wire import headers as wire_headers
 from collectors.wire import times
 from monitor.clock import from_micros
 
@@ -25,6 +26,7 @@ EVENT_TIME_HEADER = "x-driftline-event-time"
 """RFC 3339 with zone; goes before the proxy's own clock where the settings trust it."""
 
 _EVENT_TIME = EVENT_TIME_HEADER.encode()
+_VERSION = wire_headers.VERSION.encode()
 _MAX_ID_BYTES = 256
 _MAX_AHEAD_BYTES = 256 * 2**10
 """What a client may send before the connection to the model server is open."""
@@ -127,6 +129,7 @@ class Relay:
         self.request = Copy(proxy.settings.max_body_bytes)
         self.response = Copy(proxy.settings.max_body_bytes)
         self.encodings = ["", ""]
+        self.version = ""  # that answered, where whoever chose it says so
         self.status = 0
         self._head = b""
         self._id_line = b""
@@ -235,6 +238,8 @@ class Relay:
             sized = sized or lowered == b"content-length"
             if lowered == b"content-encoding":
                 self.encodings[1] = value.decode("latin-1")
+            if lowered == _VERSION and value.isdigit():
+                self.version = value.decode()
             if lowered not in dropped and lowered != self.proxy.id_header:
                 lines.append(name + b": " + value)
         if not sized and self.method != b"HEAD" and status not in (204, 304):

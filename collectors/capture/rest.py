@@ -50,11 +50,12 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What is known of a model besides a request: which version answers by default, and names by signature."""
+    """What is known of a model besides a request: which version answers by default, or by a label, and names by signature."""
 
     version: str = ""
     inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     outputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +110,8 @@ def target_of(path: str) -> Target | None:
 def encode(target: Target, request: bytes, response: bytes, status: int, served: Served) -> Encoded:
     """Return the PredictionLog of one REST call; its response is left out where the status is not 200.
 
-    The version is that of the path, else the one served by default; for a label it is left empty, since only the server
-    knows which version that is.
+    The version is that of the path, else the one served by default, or by the label of the path; it is left empty for a label
+    of which `served` tells nothing, since only the server knows which version that is.
 
     Raises:
         InvalidRecord: a body is not what the API says.
@@ -120,11 +121,11 @@ def encode(target: Target, request: bytes, response: bytes, status: int, served:
     signature = asked.get("signature_name") or ""
     if not isinstance(signature, str):
         raise InvalidRecord("a signature name that is no text")
-    version = target.version or ("" if target.label else served.version)
+    version = target.version or (served.version if served.label == target.label else "")
     log = PredictionLog()
     logs = {"predict": log.predict_log, "classify": log.classify_log, "regress": log.regress_log}
     pair = logs[target.verb]
-    spec = model_spec(target.model, signature, version, target.label)
+    spec = model_spec(target.model, signature, version, "" if version else target.label)
     pair.request.model_spec.CopyFrom(spec)
     if answered is not None:
         pair.response.model_spec.CopyFrom(spec)

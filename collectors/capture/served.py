@@ -1,4 +1,7 @@
-"""Which version of a model answers by default, asked of the model server now and then; changes with its status API."""
+"""Which version of a model answers by default, or by a label, asked of the model server now and then.
+
+Changes with its status API.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,9 @@ from monitor.errors import InvalidRecord, TransientError
 _FETCH_SECONDS = 5.0
 _MAX_MODELS = 1_000
 _MAX_WAITING = 256
+
+_Key = tuple[str, str]
+"""A model, and a label of it, or the empty text."""
 
 _log = structlog.get_logger("driftline.capture")
 
@@ -39,31 +45,32 @@ class ServedModels:
         """Look every `poll_seconds`; never, where that is 0."""
         self._server = server
         self._poll_seconds = poll_seconds
-        self._known: dict[str, Served] = {}
-        self._waiting: dict[str, list[Callable[[Served], None]]] = {}
+        self._known: dict[_Key, Served] = {}
+        self._waiting: dict[_Key, list[Callable[[Served], None]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._settled = asyncio.Event()
 
-    def when_known(self, model: str, use: Callable[[Served], None]) -> None:
-        """Call `use` with what is known of a model: now, or when the first look at it is done."""
-        known = self._known.get(model)
+    def when_known(self, model: str, use: Callable[[Served], None], label: str = "") -> None:
+        """Call `use` with what is known of a model, as a label has it: now, or when the first look at it is done."""
+        key = (model, label)
+        known = self._known.get(key)
         if known is not None:
             use(known)
             return
-        waiting = self._waiting.get(model)
+        waiting = self._waiting.get(key)
         if waiting is not None and len(waiting) < _MAX_WAITING:
             waiting.append(use)
         elif waiting is not None or not self._poll_seconds or len(self._known) + len(self._waiting) >= _MAX_MODELS:
             use(Served())
         else:
-            self._waiting[model] = [use]
-            task = asyncio.get_running_loop().create_task(self._watch(model))
+            self._waiting[key] = [use]
+            task = asyncio.get_running_loop().create_task(self._watch(key))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    def use_known(self, model: str, use: Callable[[Served], None]) -> None:
-        """Call `use` with what is known by now; does not begin to look, since the model may not exist."""
-        use(self._known.get(model, Served()))
+    def use_known(self, model: str, use: Callable[[Served], None], label: str = "") -> None:
+        """Call `use` with what is known by now; does not begin to look, since the model or the label may not exist."""
+        use(self._known.get((model, label), Served()))
 
     async def close(self, timeout_seconds: float) -> None:
         """Look no more, after waiting for first looks; what still waits then is used with what is known."""
@@ -74,22 +81,23 @@ class ServedModels:
                     await self._settled.wait()
         for task in list(self._tasks):
             task.cancel()
-        for model in list(self._waiting):
-            self._settle(model, Served())
+        for key in list(self._waiting):
+            self._settle(key, Served())
 
-    async def _watch(self, model: str) -> None:
+    async def _watch(self, key: _Key) -> None:
         while True:
-            self._settle(model, await self._look(model, self._known.get(model, Served())))
+            self._settle(key, await self._look(key, self._known.get(key, Served())))
             await asyncio.sleep(self._poll_seconds)
 
-    def _settle(self, model: str, served: Served) -> None:
-        self._known[model] = served
+    def _settle(self, key: _Key, served: Served) -> None:
+        self._known[key] = served
         self._settled.set()
-        for use in self._waiting.pop(model, ()):
+        for use in self._waiting.pop(key, ()):
             use(served)
 
-    async def _look(self, model: str, before: Served) -> Served:
-        path = f"/v1/models/{quote(model, safe='')}"
+    async def _look(self, key: _Key, before: Served) -> Served:
+        model, label = key
+        path = f"/v1/models/{quote(model, safe='')}" + (f"/labels/{quote(label, safe='')}" if label else "")
         try:
             version = default_version(parse_object(await self._server.fetch(path, _FETCH_SECONDS)))
             if version == before.version and before.inputs:
@@ -99,8 +107,8 @@ class ServedModels:
             _log.debug("served_version_unknown", reason=type(error).__name__)
             return before
         if version != before.version:
-            _log.info("serves", model=model, version=version)
-        return Served(version, *signatures(described))
+            _log.info("serves", model=model, label=label, version=version)
+        return Served(version, *signatures(described), label)
 
 
 def default_version(status: dict[str, Any]) -> str:

@@ -358,6 +358,26 @@ def test_a_new_default_version_is_noticed() -> None:
     assert [world.sink.headers(number)["driftline-version"] for number in range(2)] == ["3", "12"]
 
 
+@pytest.mark.parametrize(
+    ("path", "headers", "version"),
+    [
+        pytest.param("/v1/models/m/labels/canary:predict", (), "3", id="that the model server has the label stand for"),
+        pytest.param(
+            "/v1/models/m/labels/other:predict", (), "", id="unknown where the model server knows no such label"
+        ),
+        pytest.param("/v1/models/m/labels/canary:predict", ("X-Chosen: 42",), "42", id="that the answer says"),
+        pytest.param(PREDICT, ("X-Chosen: 42",), "42", id="that the answer says, also where no label was asked"),
+        pytest.param(PREDICT, ("X-Chosen: newest",), "3", id="the default one where the answer says no number"),
+        pytest.param("/v1/models/m/versions/7:predict", ("X-Chosen: 42",), "7", id="that of the path before all"),
+    ],
+)
+def test_the_version_of_an_answer_is(path: str, headers: tuple[str, ...], version: str) -> None:
+    async def scene(proxied: Proxied) -> None:
+        assert b"predictions" in await proxied.talk(post(path, ROW, *headers))
+
+    assert run(scene).sink.headers()["driftline-version"] == version
+
+
 def test_draining_answers_what_was_asked_and_then_takes_nothing() -> None:
     answers: list[bytes] = []
 

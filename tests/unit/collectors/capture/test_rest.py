@@ -75,11 +75,23 @@ def test_a_signature_is_told() -> None:
     [
         pytest.param(Target("m", "predict", "5"), "5", {"version": {"value": "5"}}, id="that of the path"),
         pytest.param(Target("m", "predict"), "9", {"version": {"value": "9"}}, id="that served by default"),
-        pytest.param(Target("m", "predict", "", "canary"), "", {"versionLabel": "canary"}, id="unknown for a label"),
+        pytest.param(Target("m", "predict", "", "stable"), "", {"versionLabel": "stable"}, id="unknown for a label"),
     ],
 )
 def test_the_version_is(target: Target, version: str, spec: dict[str, object]) -> None:
-    encoded = encode(target, b'{"instances": [1]}', b'{"predictions": [1]}', 200, Served("9"))
+    check_version(target, Served("9"), version, spec)
+
+
+def test_the_version_of_a_label_is_what_the_server_says_of_it() -> None:
+    served = Served("9", label="canary")
+    spec: dict[str, object] = {"version": {"value": "9"}}
+    check_version(Target("m", "predict", "", "canary"), served, "9", spec)
+    check_version(Target("m", "predict", "", "stable"), served, "", {"versionLabel": "stable"})
+    check_version(Target("m", "predict"), served, "", {})
+
+
+def check_version(target: Target, served: Served, version: str, spec: dict[str, object]) -> None:
+    encoded = encode(target, b'{"instances": [1]}', b'{"predictions": [1]}', 200, served)
     assert encoded.version == version
     log = PredictionLog.FromString(encoded.log)
     assert MessageToDict(log.predict_log.response.model_spec) == {"name": "m", **spec}

@@ -116,3 +116,21 @@ def test_a_path_that_names_a_model_which_may_not_exist_is_not_asked_about() -> N
         await models.close(0.0)
 
     asyncio.run(play())
+
+
+def test_a_label_is_asked_for_by_itself() -> None:
+    async def play() -> None:
+        canary = {"model_version_status": [{"version": "4", "state": "AVAILABLE"}]}
+        pages = Pages({"/v1/models/m": STATUS, "/v1/models/m/labels/canary": canary})
+        pages.pages |= {f"{path}/metadata": {} for path in list(pages.pages)}
+        models = ServedModels(pages, 60.0)
+        seen: list[Served] = []
+        models.when_known("m", seen.append)
+        models.when_known("m", seen.append, "canary")
+        pages.open.set()
+        await models.close(20.0)
+        assert sorted((one.version, one.label) for one in seen) == [("3", ""), ("4", "canary")]
+        models.use_known("m", seen.append, "other")
+        assert seen[-1] == Served()
+
+    asyncio.run(play())

@@ -82,10 +82,10 @@ class Model:
         if path.endswith("hangs:predict"):
             await self.unanswered.wait()
             return False
-        if path == "/v1/models/m":
+        if path in ("/v1/models/m", "/v1/models/m/labels/canary"):
             listed = [{"version": str(one), "state": "AVAILABLE"} for one in self.versions]
             writer.write(response(json.dumps({"model_version_status": listed}).encode()))
-        elif path == "/v1/models/m/metadata":
+        elif path in ("/v1/models/m/metadata", "/v1/models/m/labels/canary/metadata"):
             writer.write(response(json.dumps({"metadata": {"signature_def": {"signature_def": SIGNATURES}}}).encode()))
         elif b"fail" in body:
             writer.write(response(b'{"error": "no"}', "500 Internal Server Error"))
@@ -105,7 +105,8 @@ class Model:
         if "gzip" in headers.get("accept-encoding", ""):
             writer.write(response(gzip.compress(answer), "200 OK", "Content-Encoding: gzip"))
         else:
-            writer.write(response(answer))
+            chosen = [f"Driftline-Version: {headers['x-chosen']}"] if "x-chosen" in headers else []
+            writer.write(response(answer, "200 OK", *chosen))
 
 
 async def _read(reader: asyncio.StreamReader) -> tuple[str, dict[str, str], bytes] | None:
