@@ -104,7 +104,11 @@ def _print(console: Any, found: Found) -> None:
 
 
 def _row(gpu: dict[str, Any]) -> list[str]:
-    where = [gpu.get("hostname", ""), gpu.get("index", gpu.get("uuid", "")), gpu.get("instance", gpu.get("profile", ""))]
+    where = [
+        gpu.get("hostname", ""),
+        gpu.get("index", gpu.get("uuid", "")),
+        gpu.get("instance", gpu.get("profile", "")),
+    ]
     used, free, total = gpu.get("utilisation_ratio"), gpu.get("memory_free_bytes"), gpu.get("memory_total_bytes")
     memory = "" if free is None else f"{free / 2**30:.1f}" + (f" of {total / 2**30:.1f} GiB" if total else " GiB")
     temperature = gpu.get("temperature_celsius")

@@ -1,33 +1,40 @@
-"""The alert rules, as Prometheus itself reads them."""
+"""The alert rules and the example beside them, as Prometheus and Alertmanager themselves read them."""
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.integration.prometheus import binary
+
 ROOT = Path(__file__).resolve().parents[2]
+RULES = sorted(path.stem for path in (ROOT / "alert_rules").glob("*.yaml") if path.stem != "alertmanager")
 
 
-@pytest.fixture
-def promtool() -> str:
-    path = shutil.which("promtool")
-    if path is None:
-        reason = "promtool is not on PATH (apt-get install prometheus)"
-        if os.environ.get("DRIFTLINE_REQUIRE_SERVERS"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return path
+@pytest.mark.parametrize("name", RULES)
+def test_the_rules_are_valid_and_fire_when_they_should_and_only_then(name: str) -> None:
+    promtool = binary("promtool")
+    _accepted(promtool, "check", "rules", f"alert_rules/{name}.yaml")
+    _accepted(promtool, "test", "rules", f"alert_rules/tests/{name}_test.yaml")
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [("check", "rules", "alert_rules/driftline.yaml"), ("test", "rules", "alert_rules/tests/driftline_test.yaml")],
-    ids=["the rules are valid", "each rule fires when it should and only then"],
-)
-def test_promtool_accepts(promtool: str, arguments: tuple[str, ...]) -> None:
-    done = subprocess.run([promtool, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+def test_prometheus_takes_all_of_them_by_the_pattern_of_the_runbooks(tmp_path: Path) -> None:
+    pattern = "alert_rules/[^a]*.yaml"
+    assert f'rule_files: ["{pattern}"]' in (ROOT / "docs/runbooks.md").read_text(encoding="utf-8")
+    config = tmp_path / "prometheus.yml"
+    config.write_text(f"rule_files: ['{ROOT}/{pattern}']\n")
+    said = _accepted(binary("promtool"), "check", "config", str(config))
+    assert f"{len(RULES)} rule files found" in said
+
+
+def test_the_example_of_an_alertmanager_is_valid() -> None:
+    said = _accepted(binary("amtool"), "check-config", "alert_rules/alertmanager.yaml")
+    assert "2 receivers" in said
+
+
+def _accepted(program: str, *arguments: str) -> str:
+    done = subprocess.run([program, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr

@@ -17,22 +17,40 @@ import yaml
 from prometheus_client import CollectorRegistry
 from pydantic import BaseModel
 
+from collectors.capture.metrics import CaptureMetrics, ProxyMetrics
 from collectors.metrics import CollectorMetrics
+from monitor.api.metrics import ApiMetrics
 from monitor.config.settings import Settings
 from monitor.metrics import MonitorMetrics
+from monitor.outside.gpu import backlog, fields
 from monitor.shipped import shipped
 from monitor.store.ledger import Ledger
 from monitor.store.metrics import LedgerMetrics
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = [path for folder in ("monitor", "collectors") for path in sorted((ROOT / folder).rglob("*.py"))]
-METRIC = re.compile(r"\bdriftline_[a-z_]+")
+METRIC = re.compile(r"(?<![\w:])(?:driftline_[a-z_]+|DCGM_\w+|:tensorflow:\w+(?::\w+)*)")
+RECORDED = re.compile(r"\b(?:model|instance|gpu):\w+:\w+")
+FOREIGN = {*fields.METRICS, backlog.LATENCY, backlog.QUEUE}
+"""Metrics of NVIDIA's DCGM exporter and of TensorFlow Serving that the adapters of both read."""
+
 PROMETHEUS_SUFFIX = re.compile(r"_(total|bucket|sum|count|created)$")
 
 
+def _rule_files() -> dict[str, list[dict[str, Any]]]:
+    """The rules, recording ones too, by the name of their file."""
+    files = {Path(file.name).stem: file for file in shipped("alert_rules").iterdir() if file.name.endswith(".yaml")}
+    del files["alertmanager"]  # an example of something else
+    documents = {name: yaml.safe_load(file.read_text(encoding="utf-8")) for name, file in sorted(files.items())}
+    return {name: [rule for group in each["groups"] for rule in group["rules"]] for name, each in documents.items()}
+
+
 def _rules() -> list[dict[str, Any]]:
-    document = yaml.safe_load(shipped("alert_rules").joinpath("driftline.yaml").read_text(encoding="utf-8"))
-    return [rule for group in document["groups"] for rule in group["rules"]]
+    return [rule for rules in _rule_files().values() for rule in rules if "alert" in rule]
+
+
+def _recorded() -> dict[str, str]:
+    return {rule["record"]: rule["expr"] for rules in _rule_files().values() for rule in rules if "record" in rule}
 
 
 def _queries() -> list[str]:
@@ -48,7 +66,10 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[set[str]]:
     registry.register(LedgerMetrics(ledger))
     CollectorMetrics(registry)
     MonitorMetrics.on(registry)
-    yield {family.name for family in registry.collect()}
+    CaptureMetrics.on(registry)
+    ProxyMetrics(registry)
+    ApiMetrics.on(registry)
+    yield {family.name for family in registry.collect()} | FOREIGN
     ledger.close()
 
 
@@ -61,11 +82,21 @@ def _committed() -> list[Path]:
     return [ROOT / name for name in names if name and (ROOT / name).is_file()] or SOURCES
 
 
-@pytest.mark.parametrize("expression", sorted({*_queries(), *(rule["expr"] for rule in _rules())}))
+@pytest.mark.parametrize(
+    "expression", sorted({*_queries(), *_recorded().values(), *(rule["expr"] for rule in _rules())})
+)
 def test_a_query_names_metrics_that_exist(expression: str, registered: set[str]) -> None:
-    named = {PROMETHEUS_SUFFIX.sub("", name) for name in METRIC.findall(expression)}
-    assert named or expression.startswith("up{")
+    recorded = set(RECORDED.findall(expression))
+    named = {PROMETHEUS_SUFFIX.sub("", name) for name in METRIC.findall(RECORDED.sub("", expression))}
+    assert named or recorded or expression.startswith("up{")
     assert named <= registered
+    assert recorded <= set(_recorded())
+
+
+def test_every_file_of_rules_is_shipped() -> None:
+    built = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]["targets"]
+    listed = {name for name in built["wheel"]["force-include"] if name.startswith("alert_rules/")}
+    assert listed == {f"alert_rules/{path.name}" for path in (ROOT / "alert_rules").glob("*.yaml")}
 
 
 @pytest.mark.parametrize("rule", _rules(), ids=lambda rule: rule["alert"])
@@ -83,13 +114,29 @@ def test_every_runbook_is_for_an_alert() -> None:
     assert set(headings) == {rule["alert"] for rule in _rules()}
 
 
-def _alerts_that_promtool_sees() -> set[str]:
-    tests = yaml.safe_load((ROOT / "alert_rules/tests/driftline_test.yaml").read_text(encoding="utf-8"))["tests"]
-    return {case["alertname"] for test in tests for case in test["alert_rule_test"] if case.get("exp_alerts")}
+def _promtool_cases(file: str) -> list[dict[str, Any]]:
+    document = yaml.safe_load((ROOT / f"alert_rules/tests/{file}_test.yaml").read_text(encoding="utf-8"))
+    assert f"../{file}.yaml" in document["rule_files"]
+    return [case for test in document["tests"] for case in test.get("alert_rule_test", ())]
 
 
-def test_every_alert_is_seen_firing_by_promtool() -> None:
-    assert _alerts_that_promtool_sees() == {rule["alert"] for rule in _rules()}
+@pytest.mark.parametrize("file", sorted(set(_rule_files()) - {"recording"}))
+def test_promtool_sees_every_alert_fire_and_not_fire(file: str) -> None:
+    cases, alerts = _promtool_cases(file), {rule["alert"] for rule in _rule_files()[file]}
+    assert {case["alertname"] for case in cases if case.get("exp_alerts")} == alerts
+    assert {case["alertname"] for case in cases if not case.get("exp_alerts")} == alerts
+
+
+def test_promtool_sees_what_every_recorded_series_comes_to() -> None:
+    document = yaml.safe_load((ROOT / "alert_rules/tests/recording_test.yaml").read_text(encoding="utf-8"))
+    shown = {
+        name
+        for test in document["tests"]
+        for case in test["promql_expr_test"]
+        for name in RECORDED.findall(case["expr"])
+    }
+    # The mask of reasons is only what the last one is made of.
+    assert shown == set(_recorded()) - {"gpu:dcgm_clock_event_reasons:mask"}
 
 
 def _settings_keys(
