@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ from monitor.act.steps import Progress, Report
 from monitor.outside.trainers.server import one_line
 
 _LONGEST_URI = 1_024
-_LONGEST_VERSION = 256
+_VERSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,99}")
 _MOST_STATISTICS_BYTES = 65_536
 
 
@@ -35,8 +36,8 @@ def completed(told: Any, request: Mapping[str, Any]) -> Report:
         version = str(version)
     if not isinstance(uri, str) or not 0 < len(uri) <= _LONGEST_URI:
         return _unusable("its `uri` is no text of 1 to 1,024 characters")
-    if not isinstance(version, str) or not 0 < len(version) <= _LONGEST_VERSION:
-        return _unusable("its `version` is no text of 1 to 256 characters")
+    if not isinstance(version, str) or not _VERSION.fullmatch(version):
+        return _unusable("its `version` is no text of at most 100 letters, digits and `._+-`")
     if not isinstance(statistics, Mapping):
         return _unusable("its `statistics` are no JSON object")
     try:

@@ -200,17 +200,19 @@ def test_it_outlives_the_process_that_asked_for_it(tmp_path: Path) -> None:
     with command_world(tmp_path) as world:
         program = (
             "import json, os, pathlib, sys\n"
+            "from monitor.act.retrain import Retrain, RetrainState\n"
             "from monitor.clock import SystemClock\n"
             "from monitor.config.trainers import TrainerSettings\n"
             "from monitor.outside.trainers.command import CommandTrainer\n"
-            "from tests.trainers.worlds import a_retrain\n"
             "settings = TrainerSettings.model_validate(json.loads(sys.argv[1]))\n"
-            "CommandTrainer(settings, pathlib.Path(sys.argv[2]), SystemClock()).submit(a_retrain())\n"
+            "now, request = SystemClock().now(), json.loads(sys.argv[3])\n"
+            "retrain = Retrain('a1b2c3', 'flights', RetrainState.SUBMITTED, 1, 'me', now, now, now, request=request)\n"
+            "CommandTrainer(settings, pathlib.Path(sys.argv[2]), SystemClock()).submit(retrain)\n"
             "os.kill(os.getpid(), 9)\n"
         )
         trainings = str(tmp_path / "trainings")
         done = subprocess.run(
-            [sys.executable, "-c", program, json.dumps(world.settings), trainings],
+            [sys.executable, "-c", program, json.dumps(world.settings), trainings, json.dumps(REQUEST)],
             env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[4])},
             check=False,
         )

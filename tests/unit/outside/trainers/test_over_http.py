@@ -204,6 +204,7 @@ def test_without_a_way_to_ask_the_trainer_reports_by_itself(tmp_path: Path) -> N
         ({"uri": "x" * 2000}, "`uri` is no text"),
         ({"version": 1.5}, "`version` is no text"),
         ({"version": True}, "`version` is no text"),
+        ({"version": "../7"}, "`version` is no text"),
         ({"statistics": [1]}, "`statistics` are no JSON object"),
         ({"statistics": {"a": "x" * 70_000}}, "more than 65536 bytes"),
     ],
