@@ -56,6 +56,10 @@ def notification(kind: Told = Told.FIRING, receiver: str = "team", **changed: An
     if kind in (Told.APPROVAL, Told.NEWS, Told.TEST):
         subject = "retrain-7"
         document: dict[str, Any] = {
+            "retrain": subject,
+            "model": "flights",
+            "state": "proposed",
+            "fingerprint": alert().fingerprint,
             "title": "flights: retraining waits for you",
             "text": "Quality fell to 0.71.\nThe GPU has room.",
             "links": {"Approve or cancel": "https://driftline.example/approvals/abc"},

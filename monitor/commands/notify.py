@@ -117,9 +117,12 @@ def resend(*, message_id: str, config: Path, actor: str | None) -> None:
 
 
 def _document(message: Message) -> dict[str, object]:
+    from monitor.alert.notification import Told
     from monitor.clock import rfc3339
 
     told = message.notification
+    # A link of an approval is a key to it, for those whom it was sent to.
+    document = {name: value for name, value in told.document.items() if (told.kind, name) != (Told.APPROVAL, "links")}
     return {
         "id": told.message_id,
         "receiver": told.receiver,
@@ -131,7 +134,7 @@ def _document(message: Message) -> dict[str, object]:
         "due_at": rfc3339(message.due_at),
         "ended_at": rfc3339(message.ended_at) if message.ended_at else None,
         "error": message.error,
-        "document": told.document,
+        "document": document,
     }
 
 

@@ -328,10 +328,18 @@ def test_messages_are_listed_and_sent_again(start: Start, tmp_path: Path, driftl
         assert told.message_id in driftline("notify", "list", "-c", config).stdout
         assert driftline("notify", "list", "-c", config, "--receiver", "other").stdout == "no messages\n"
 
+        approval = notification(Told.APPROVAL)
+        running.put(approval)
+        listed = driftline("notify", "list", "-c", config, "--format", "jsonl")
+        assert json.loads(listed.stdout.splitlines()[-1])["document"]["title"] == approval.document["title"]
+        assert "https://driftline.example/approvals" not in listed.stdout, "the link is a key"
+
         ran = driftline("notify", "resend", told.message_id, "-c", config, "--by", "ada")
         assert (ran.code, ran.stdout) == (0, f"{told.message_id} waits to be sent to team\n")
         server.answer = lambda _: Reply(200)
-        running.until(lambda: running.states() == ["sent"])
-    assert {each.headers["webhook-id"] for each in server.requests} == {told.message_id}
+        running.until(lambda: running.ledger.outbox.find(MessageState.SENT) != [])
+        sent = [each.headers["webhook-id"] for each in server.requests]
+        running.until(lambda: "waiting" not in running.states())
+    assert sent.count(told.message_id) == 2
     unknown = driftline("notify", "resend", "msg_1", "-c", config)
     assert (unknown.code, unknown.stdout) == (2, "")

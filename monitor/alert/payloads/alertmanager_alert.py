@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from monitor.alert.alert import ALERT_NAME, SEVERITY, fingerprint_of
+from monitor.alert.alert import ALERT_NAME, MODEL, SEVERITY, fingerprint_of
 from monitor.alert.notification import Notification, Told
 from monitor.alert.payloads.content import content_of
 from monitor.clock import rfc3339
@@ -42,16 +42,17 @@ def alertmanager_alert(notification: Notification, created_at: datetime) -> Aler
     }
     if notification.kind in _NAMES:
         labels = {ALERT_NAME: _NAMES[notification.kind], SEVERITY: "info", "subject": notification.subject}
-        labels |= document.get("labels") or {}
-        annotations = {"summary": content.title}
+        labels |= {MODEL: document.get("model", ""), **(document.get("labels") or {})}
+        annotations, fingerprint = {"summary": content.title}, fingerprint_of(labels)
         starts, ends = rfc3339(created_at), rfc3339(created_at + MESSAGE_LASTS)
     else:
-        labels, annotations = document["labels"], document["annotations"]
+        labels, annotations, fingerprint = document["labels"], document["annotations"], document["fingerprint"]
         starts, ends = document["starts_at"] or rfc3339(created_at), document["ends_at"]
+    labels = {name: value for name, value in labels.items() if value}  # Alertmanager has no empty labels
     return AlertmanagerAlert(
-        labels={name: value for name, value in labels.items() if value},  # Alertmanager has no empty labels
+        labels=labels,
         annotations={name: value for name, value in {**more, **annotations}.items() if value},
-        fingerprint=document.get("fingerprint") or fingerprint_of(labels),
+        fingerprint=fingerprint,
         resolved=content.over,
         starts_at=starts,
         ends_at=ends,

@@ -23,6 +23,7 @@ _HEADS = {
     Told.NEWS: "News",
     Told.TEST: "Test",
 }
+_OF_A_RETRAIN = ("model", "retrain", "state")
 _SHOWN = ("summary", "description", "runbook", "runbook_url")
 
 
@@ -54,7 +55,8 @@ def content_of(notification: Notification) -> Content:
     labels: Mapping[str, str] = document.get("labels") or {}
     annotations: Mapping[str, str] = document.get("annotations") or {}
     paragraphs = [document.get("text", ""), annotations.get("description", "")]
-    facts = [*labels.items(), *((name, value) for name, value in annotations.items() if name not in _SHOWN)]
+    facts = [(name, document[name]) for name in _OF_A_RETRAIN if document.get(name)]
+    facts += [*labels.items(), *((name, value) for name, value in annotations.items() if name not in _SHOWN)]
     times = (("since", document.get("starts_at")), ("until", document.get("ends_at")))
     facts += [(name, str(value)) for name, value in times if value]
     return Content(

@@ -23,6 +23,7 @@ def pagerduty(notification: Notification, routing_key: str, created_at: datetime
     its end closes it. A severity that PagerDuty does not know is told as `error`.
     """
     document, content = notification.document, content_of(notification)
+    labels = document.get("labels") or {}
     episode = f"/{document['episode']}" if "episode" in document else ""
     event: dict[str, Any] = {
         "routing_key": routing_key,
@@ -31,10 +32,10 @@ def pagerduty(notification: Notification, routing_key: str, created_at: datetime
         "client": "Driftline",
         "payload": {
             "summary": fitted(content.title, _SUMMARY),
-            "source": (document.get("labels") or {}).get(MODEL) or "driftline",
+            "source": labels.get(MODEL) or document.get("model") or "driftline",
             "severity": _SEVERITIES.get(content.severity, "error"),
             "timestamp": document.get("starts_at") or rfc3339(created_at),
-            **_where(document.get("labels") or {}),
+            **_where(labels),
             "custom_details": {
                 "text": "\n\n".join(content.paragraphs),
                 "findings": list(content.findings),

@@ -252,3 +252,19 @@ def test_the_examples_of_the_documentation_are_what_is_sent() -> None:
         alertmanager_webhook(notification(receiver="ops"), NOON),
         slack(notification(Told.APPROVAL, "team")),
     ]
+
+
+def test_news_of_a_retrain_is_no_repetition_of_the_alert_behind_it() -> None:
+    (news,) = alertmanager_webhook(notification(Told.NEWS), NOON)["alerts"]
+    assert news["fingerprint"] != notification().document["fingerprint"]
+    assert news["labels"] == {
+        "alertname": "DriftlineNews",
+        "model": "flights",
+        "severity": "info",
+        "subject": "retrain-7",
+    }
+    assert dict(content_of(notification(Told.NEWS)).facts) == {
+        "model": "flights",
+        "retrain": "retrain-7",
+        "state": "proposed",
+    }
