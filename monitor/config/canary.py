@@ -106,8 +106,8 @@ class CanarySettings(Strict):
         None,
         gt=0,
         le=1,
-        description="Largest distance (Kolmogorov-Smirnov, or L-infinity of classes) between what both predict at the same "
-        "time; not limited without it: a model trained anew is meant to predict otherwise.",
+        description="Largest distance (Kolmogorov-Smirnov, or L-infinity of classes; on the baseline's cells) between what both "
+        "predict at the same time; not limited without it: a model trained anew is meant to predict otherwise.",
     )
 
     @property
