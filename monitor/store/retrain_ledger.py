@@ -190,6 +190,14 @@ class SqlRetrains:
         with self._database.read() as connection:
             return {(row.model, row.state): int(row.number) for row in connection.execute(counted)}
 
+    def confirmations(self) -> dict[tuple[str, str], int]:
+        """Return how many promoted retrains there are by (model, whether their alert has cleared since)."""
+        by = (t.retrains.c.model, t.retrains.c.confirmation)
+        asked = (t.retrains.c.team == self._team, t.retrains.c.confirmation != str(Confirmation.NONE))
+        counted = select(*by, func.count().label("number")).where(*asked).group_by(*by)
+        with self._database.read() as connection:
+            return {(row.model, row.confirmation): int(row.number) for row in connection.execute(counted)}
+
     def change(
         self,
         retrain: Retrain,

@@ -16,6 +16,13 @@ def retrain_gauges(ledger: Ledger, now: datetime) -> Iterable[GaugeMetricFamily]
     retrains = GaugeMetricFamily("driftline_retrains", "Retrains by the state they are in.", labels=["model", "state"])
     for (model, state), count in sorted(ledger.retrains.counts().items()):
         retrains.add_metric([model, state], count)
+    confirmations = GaugeMetricFamily(
+        "driftline_retrain_confirmations",
+        "Promoted retrains by whether the alert that started them has cleared since: waiting, cleared or not_cleared.",
+        labels=["model", "confirmation"],
+    )
+    for (model, confirmation), count in sorted(ledger.retrains.confirmations().items()):
+        confirmations.add_metric([model, confirmation], count)
     lasting = GaugeMetricFamily(
         "driftline_retrain_state_seconds",
         "How long a model's retrain that has not ended has been in its state.",
@@ -28,7 +35,7 @@ def retrain_gauges(ledger: Ledger, now: datetime) -> Iterable[GaugeMetricFamily]
     )
     for (policy, outcome), count in sorted(ledger.decisions.counts().items()):
         decisions.add_metric([policy, outcome], count)
-    yield from (retrains, lasting, decisions)
+    yield from (retrains, confirmations, lasting, decisions)
 
 
 def _entered(retrain: Retrain) -> datetime:
