@@ -255,6 +255,11 @@ class GuardedRoute(NamedRoute):
         actor = await run_in_threadpool(admit, request, self.needs, alertmanager=self.alertmanager)
         office = office_of(request)
         request.state.call = Call(office.settings, office.ledger, office.metrics, actor, office.clock.now())
+        known = {each.alias for each in self.dependant.query_params}
+        odd = sorted(set(request.query_params) - known)
+        if odd:  # a misspelt filter would otherwise show everything
+            there = f"there is: {', '.join(sorted(known))}" if known else "there is none here"
+            raise HTTPException(422, f"query.{odd[0][:80]}: no such parameter; {there}")
         if _has_body(request) and not _is_json(request.headers.get("content-type", "")):
             raise HTTPException(415, "a body is JSON: Content-Type: application/json")
         return await answer(StrictRequest(request.scope, request.receive))

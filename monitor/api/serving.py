@@ -14,6 +14,7 @@ _log = structlog.get_logger(__name__)
 
 _CONNECTIONS = 512
 _BACKLOG = 128
+_LARGEST_PORT = 65_535
 _IDLE_SECONDS = 30
 _DRAIN_SECONDS = 10
 
@@ -59,4 +60,6 @@ def _socket(listen: str) -> socket.socket:
     host, _, port = listen.rpartition(":")
     host = host.strip("[]")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    if int(port) > _LARGEST_PORT:  # which Python would notice too, and leave its socket open
+        raise OverflowError(f"a port is at most {_LARGEST_PORT}")
     return socket.create_server((host, int(port)), family=family, backlog=_BACKLOG)

@@ -101,6 +101,18 @@ def test_an_address_holds_no_nul(shared: Api, path: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/v1/retrains?modle=flights", "query.modle: no such parameter; there is: limit, model, state"),
+        ("/v1/models?model=flights", "query.model: no such parameter; there is none here"),
+    ],
+    ids=["misspelt", "where there is none"],
+)
+def test_a_parameter_that_there_is_not_is_not_overlooked(shared: Api, path: str, said: str) -> None:
+    assert problem(shared.ask("GET", path)) == (422, said)
+
+
+@pytest.mark.parametrize(
     ("error", "status", "said"),
     [
         (StaleClaim("offsets of host db-1"), 503, "the ledger was changed by somebody else meanwhile; try again"),
