@@ -356,6 +356,8 @@ class Settings(Strict):
             streams = [model.traffic, *([model.labels] if model.labels else [])]
             if self.kafka is None and any(stream.topic for stream in streams):
                 raise ValueError(f"model {name!r} reads a topic, but there is no `kafka` section")
+            if self.kafka is None and model.retrain is not None and model.retrain.trainer.type == "kafka":
+                raise ValueError(f"the trainer of model {name!r} reads a topic, but there is no `kafka` section")
         return self
 
     @model_validator(mode="after")
@@ -370,4 +372,15 @@ class Settings(Strict):
                 raise ValueError(
                     f"`collector.dead_letters.topic` is a topic that model {name!r} reads; use one of its own"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _gpus_that_are_described(self) -> Settings:
+        for name, model in self.models.items():
+            headroom = None if model.retrain is None else model.retrain.headroom
+            named = {"serving_gpus": model.serving_gpus, "retrain.headroom.gpus": headroom.gpus if headroom else None}
+            for key, gpus in named.items():
+                if gpus is not None and gpus not in self.gpus:
+                    known = ", ".join(sorted(self.gpus)) or "none"
+                    raise ValueError(f"`{key}` of model {name!r} is {gpus!r}; `gpus` has: {known}")
         return self

@@ -126,7 +126,7 @@ class TrainerSettings(Strict):
     token_file: str | None = Field(
         None, description="With http: file with a bearer token, read anew for each request, for tokens that expire."
     )
-    timeout: Duration = Field(timedelta(seconds=30), description="With http: how long an answer may take.")
+    timeout: Duration = Field(timedelta(seconds=10), description="With http: how long an answer may take.")
     airflow: AirflowSettings | None = None
     kubeflow: KubeflowSettings | None = None
     vertex: VertexSettings | None = None

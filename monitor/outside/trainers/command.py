@@ -33,7 +33,7 @@ from monitor.outside.trainers.reports import completed
 
 PATH = "/usr/local/bin:/usr/bin:/bin"
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
-_START_SECONDS = 60.0
+_START_SECONDS = 20.0
 _KEEP = timedelta(days=30)
 """Age at which the folder of a run that has ended is deleted."""
 

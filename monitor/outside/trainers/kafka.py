@@ -17,7 +17,7 @@ from monitor.errors import InputError, TransientError
 from monitor.outside.trainers.messages import MESSAGE_BYTES, fitting, text_of
 
 RETRAIN_ID, SCHEMA_VERSION = "driftline-retrain-id", "driftline-schema-version"
-_ANSWER_SECONDS = 10.0
+_ANSWER_SECONDS = 5.0
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from monitor.config.json_paths import steps_of, value_at
-from monitor.config.loading import load_settings
+from monitor.config.loading import load_settings, parse_settings
 from monitor.config.trainers import TrainerSettings
+from monitor.errors import ConfigError
 
 HTTP = {"type": "http", "url": "https://trainer.example/runs"}
 OWN = {**HTTP, "body": {"id": "{{ retrain_id }}"}}
@@ -83,6 +84,13 @@ def test_these_are_not_and_say_why(given_settings: dict[str, Any], why: str) -> 
     with pytest.raises(ValidationError) as raised:
         TrainerSettings.model_validate(given_settings)
     assert why in "\n".join(each["msg"] for each in raised.value.errors(include_input=False))
+
+
+def test_a_trainer_behind_a_topic_needs_a_broker() -> None:
+    text = "models: {m: {traffic: {files: x}, retrain: {trainer: {type: kafka, topic: t}}}}\n"
+    with pytest.raises(ConfigError, match="trainer of model 'm' reads a topic, but there is no `kafka` section"):
+        parse_settings(text, "f.yaml", {})
+    assert parse_settings(text + "kafka: {bootstrap_servers: [x:1]}\n", "f.yaml", {}).kafka is not None
 
 
 def test_no_secret_is_shown() -> None:
