@@ -52,3 +52,20 @@ def test_what_is_wrong_is_said(text: str, expected: str) -> None:
     with pytest.raises(ConfigError) as raised:
         parse_settings(MODEL + f"gpus:\n  g: {text}\n", "f.yaml", {})
     assert expected in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("    serving_gpus: servign\n", "`serving_gpus` of model 'm' is 'servign'; `gpus` has: serving"),
+        (
+            "    retrain: {trainer: {type: command, command: [train]}, headroom: {gpus: training}}\n",
+            "`retrain.headroom.gpus` of model 'm' is 'training'; `gpus` has: serving",
+        ),
+    ],
+)
+def test_a_model_names_gpus_that_there_are(text: str, expected: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        parse_settings(MODEL + text + "gpus: {serving: {source: nvml}}\n", "f.yaml", {})
+    assert expected in str(raised.value)
+    assert parse_settings(MODEL + "    serving_gpus: serving\ngpus: {serving: {source: nvml}}\n", "f.yaml", {})
