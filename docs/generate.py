@@ -1,4 +1,4 @@
-"""Writes the pages that are made from the code: settings, their JSON Schema, the command line. `--check` only compares.
+"""Writes the pages that are made from the code: settings, their JSON Schema, the command line, the API. `--check` only compares.
 
 Run by `make docs`; `make lint` fails when a page is not what this would write.
 """
@@ -20,6 +20,7 @@ from pydantic import AwareDatetime, BaseModel, SecretStr, TypeAdapter
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from monitor.api.application import openapi_document
 from monitor.cli import command as command_line
 from monitor.config.settings import Settings
 
@@ -193,12 +194,20 @@ def _command_sections(command: click.Command, context: click.Context) -> Iterato
                     yield from _command_sections(inner, inner_context)
 
 
+def api_document() -> str:
+    """Return docs/openapi.json: what the API says of itself at /openapi.json, but for the version, which changes by itself."""
+    document = openapi_document()
+    document["info"]["version"] = "as installed"
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
 def pages() -> dict[Path, str]:
     """Return every generated page by its path."""
     return {
         DOCS / "configuration.md": configuration_page(),
         DOCS / "driftline.schema.json": settings_schema(),
         DOCS / "cli.md": command_page(),
+        DOCS / "openapi.json": api_document(),
     }
 
 

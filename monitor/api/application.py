@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
 import anyio.to_thread
 from fastapi import FastAPI, Response
@@ -58,16 +59,33 @@ def application(
         health: shown at /healthz and /readyz.
         clock: the time of every request.
     """
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=_few_threads)
+    app = _described()
     metrics = ApiMetrics.on(registry)
     app.state.office = Office(settings, ledger, clock, metrics, Patience(clock))
     app.add_middleware(Guard, metrics=metrics, clock=clock)
     problems.install(app)
-    for router in (*_ROUTERS, probes(serving.application(registry, health))):
-        app.include_router(router)
-    app.openapi = lambda: describe(app)  # type: ignore[method-assign]
+    app.include_router(probes(serving.application(registry, health)))
     app.add_api_route("/openapi.json", app.openapi, include_in_schema=False)
     app.add_api_route("/docs", partial(_manual, app), include_in_schema=False)
+    return app
+
+
+def openapi_document() -> dict[str, Any]:
+    """Return the OpenAPI document, which is the same for every application."""
+    return _described().openapi()
+
+
+def _described() -> FastAPI:
+    app = FastAPI(
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        lifespan=_few_threads,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    for router in _ROUTERS:
+        app.include_router(router)
+    app.openapi = lambda: describe(app)  # type: ignore[method-assign]
     return app
 
 

@@ -46,16 +46,21 @@ def _described(app: FastAPI) -> dict[str, Any]:
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     schemas["Problem"] = Problem.model_json_schema()
+    document["components"]["responses"] = {f"Problem{status}": _problem(text) for status, text in _ERRORS.items()}
     for _, _, operation in operations(document):
         answers = operation["responses"]
         wanted = [*_ANYWHERE, *(_WITH_BODY if "requestBody" in operation else ())]
         for status in (*wanted, *(each for each in list(answers) if each in _ERRORS)):
-            answers[status] = {
-                "description": _ERRORS[status],
-                "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-            }
+            answers[status] = {"$ref": f"#/components/responses/Problem{status}"}
         operation["responses"] = dict(sorted(answers.items()))
     return document
+
+
+def _problem(description: str) -> dict[str, Any]:
+    return {
+        "description": description,
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
 
 
 def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:

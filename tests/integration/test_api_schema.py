@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
-from prometheus_client import CollectorRegistry
 from schemathesis import Case, GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.schemas import BaseSchema
@@ -22,11 +21,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from monitor.alert.alert import Alert, AlertState, Origin
-from monitor.api.application import application
-from monitor.clock import ManualClock
-from monitor.config.settings import Settings
-from monitor.health import Health
-from monitor.store.ledger import Ledger
+from monitor.api.application import openapi_document
 from monitor.store.token_ledger import Scope
 from tests.apis import Api, opened
 
@@ -41,13 +36,7 @@ CHECKS = [
 REFUSED = [*CHECKS, negative_data_rejection]
 
 
-def _document() -> dict[str, Any]:
-    clock = ManualClock()
-    app = application(Settings.model_construct(), cast(Ledger, None), CollectorRegistry(), Health(clock), clock)
-    return app.openapi()
-
-
-DOCUMENT = _document()
+DOCUMENT = openapi_document()
 OPERATIONS = [(method, path) for path, item in DOCUMENT["paths"].items() for method in item]
 WITH_INPUT = [
     (method, path)
