@@ -115,7 +115,7 @@ class Stage:
             for place in range(per_hour):
                 label = float(self.random.integers(0, 2))
                 wrong = self.random.random() < 0.1 + off
-                score = float(np.clip(0.5 + (0.35 if (label == 1.0) != wrong else -0.35), 0, 1))
+                score = 0.5 + (0.35 if (label == 1.0) != wrong else -0.35) + 0.1 * float(self.random.random() - 0.5)
                 score = float("nan") if self.random.random() < lost else score
                 name = f"{version}/{hour}/{place}"
                 rows.append(Seen(name, hour + place / per_hour, number=score))
@@ -254,7 +254,7 @@ def test_unhealthy_outputs_count_where_the_stable_version_has_none(
 @pytest.mark.parametrize(
     ("stage", "verdict"),
     [
-        pytest.param({"max_prediction_shift": 0.2}, BAD, id="farther apart than is allowed"),
+        pytest.param({"max_prediction_shift": 0.1}, BAD, id="farther apart than is allowed"),
         pytest.param({"max_prediction_shift": 0.9}, GOOD, id="allowed"),
         pytest.param({}, GOOD, id="not limited"),
     ],
@@ -268,8 +268,8 @@ def test_predictions_of_both_are_held_against_each_other_on_the_baselines_cells(
     stage.judges = False
     judge = Judge(stage.ledger, stage.world.storage, ActiveBaselines(stage.ledger))
     for hour in range(4):
-        for version, high in (("1", 100), ("2", 180)):  # of 200 scores each
-            scores = [0.85] * high + [0.15] * (200 - high)
+        for version, low, high in (("1", 0.1, 0.9), ("2", 0.4, 0.99)):
+            scores = np.linspace(low, high, 200)
             rows = [Seen(f"{version}/{hour}/{n}", hour + n / 200, number=score) for n, score in enumerate(scores)]
             stage.world.traffic(*rows, until=hour + 1, version=version)
     for pending in stage.ledger.windows.pending("model", 100 * HOUR, NOON + 2000 * HOUR):
@@ -277,7 +277,7 @@ def test_predictions_of_both_are_held_against_each_other_on_the_baselines_cells(
         stage.ledger.verdicts.record(found, stage.world.lease, NOON)
     watched = stage.rollout.watch(stage.retrain)
     assert (watched.verdict, "predictions are" in watched.reason) == (verdict, verdict is BAD), watched.reason
-    assert watched.details["prediction_shift"] == pytest.approx(0.4)
+    assert 0.15 < watched.details["prediction_shift"] <= 0.375  # which it is without cells
 
 
 def test_a_canary_that_stands_still_is_not_read_again(stage: Stage) -> None:
