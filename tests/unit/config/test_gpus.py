@@ -68,4 +68,8 @@ def test_a_model_names_gpus_that_there_are(text: str, expected: str) -> None:
     with pytest.raises(ConfigError) as raised:
         parse_settings(MODEL + text + "gpus: {serving: {source: nvml}}\n", "f.yaml", {})
     assert expected in str(raised.value)
-    assert parse_settings(MODEL + "    serving_gpus: serving\ngpus: {serving: {source: nvml}}\n", "f.yaml", {})
+
+
+def test_gpus_that_are_described_may_be_named() -> None:
+    settings = parse_settings(MODEL + "    serving_gpus: serving\ngpus: {serving: {source: nvml}}\n", "f.yaml", {})
+    assert settings.models["m"].serving_gpus in settings.gpus
