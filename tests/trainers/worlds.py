@@ -19,6 +19,7 @@ from monitor.clock import Clock, Deadline, SystemClock
 from monitor.config.trainers import TrainerSettings
 from monitor.outside.http import HttpClient
 from monitor.outside.trainers.choice import trainer_of
+from monitor.outside.trainers.command import held
 from monitor.outside.trainers.memory import MemoryTrainer
 from tests.ledgers import NOON
 from tests.loopback import HttpServer, http_server
@@ -297,9 +298,15 @@ def command_world(folder: Path, script: str = SCRIPT, **more: Any) -> Iterator[C
     try:
         yield CommandWorld(made(TrainerSettings.model_validate(settings), folder), folder, settings)
     finally:
-        for child in folder.glob("trainings/*/child.json"):
-            if not (child.parent / "end.json").exists():
-                _kill(json.loads(child.read_text())["pid"])
+        for lock in folder.glob("trainings/*/lock"):
+            _end(lock.parent)
+
+
+def _end(run: Path) -> None:
+    """Kill a command that still runs, which may be about to begin."""
+    until(lambda: (run / "child.json").exists() or (run / "end.json").exists() or not held(run / "lock"))
+    if (run / "child.json").exists() and not (run / "end.json").exists():
+        _kill(json.loads((run / "child.json").read_text())["pid"])
 
 
 def _kill(group: int) -> None:

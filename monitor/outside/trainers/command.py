@@ -67,7 +67,7 @@ class CommandTrainer:
             return None
         end = _read(folder / runner.END)
         if end is None:
-            alive = _held(folder / runner.LOCK)
+            alive = held(folder / runner.LOCK)
             end = _read(folder / runner.END)  # it may have ended between the two looks
             if end is None:
                 if alive:
@@ -85,7 +85,7 @@ class CommandTrainer:
             (folder / runner.CANCEL).touch()
         except OSError as error:
             raise TransientError(f"cannot stop the training in {folder}: {error.strerror}") from error
-        if not _held(folder / runner.LOCK):
+        if not held(folder / runner.LOCK):
             return
         if _signal(_read(folder / runner.STARTED), os.kill, signal.SIGTERM):
             return
@@ -169,7 +169,7 @@ def _read(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def _held(lock: Path) -> bool:
+def held(lock: Path) -> bool:
     """Say whether somebody holds the lock of a run: what runs it, or the command itself."""
     try:
         descriptor = os.open(lock, os.O_RDWR)
