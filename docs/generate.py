@@ -90,6 +90,7 @@ def _type_text(annotation: Any) -> str:
         timedelta: "duration",
         AwareDatetime: "time",
         SecretStr: "secret",
+        Path: "path",
         str: "text",
         int: "integer",
         float: "number",

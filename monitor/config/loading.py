@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+from monitor.config.canary import CanarySettings
 from monitor.config.detection import DetectionSettings
 from monitor.config.evaluation import EvaluationSettings
 from monitor.config.retraining import RetrainSettings
@@ -194,7 +195,13 @@ def _anchored(settings: Settings, folder: Path) -> Settings:
         }
     )
     return settings.model_copy(
-        update={"models": models, "spans": spans, "kafka": kafka, "store": _store(settings.store, folder)}
+        update={
+            "models": models,
+            "spans": spans,
+            "kafka": kafka,
+            "store": _store(settings.store, folder),
+            "candidates": _local(settings.candidates, folder),
+        }
     )
 
 
@@ -212,7 +219,21 @@ def _anchored_retrain(settings: RetrainSettings, folder: Path) -> RetrainSetting
     key = "folder" if trainer.type == "command" else "token_file"
     path = getattr(trainer, key)
     local = {} if path is None else {key: _local(path, folder)}
-    return settings.model_copy(update={"trainer": trainer.model_copy(update=local)})
+    return settings.model_copy(
+        update={
+            "trainer": trainer.model_copy(update=local),
+            "canary": settings.canary and _anchored_canary(settings.canary, folder),
+        }
+    )
+
+
+def _anchored_canary(settings: CanarySettings, folder: Path) -> CanarySettings:
+    serving = settings.tf_serving
+    if serving is None:
+        return settings
+    keys = ("model_config_file", "grpc_ca_file", "base_path")
+    local = {key: folder / path for key in keys if (path := getattr(serving, key)) is not None}
+    return settings.model_copy(update={"tf_serving": serving.model_copy(update=local)})
 
 
 def _local(uri: str, folder: Path) -> str:

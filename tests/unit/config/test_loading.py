@@ -93,6 +93,24 @@ def test_relative_paths_are_taken_from_the_folder_of_the_file(tmp_path: Path) ->
     assert settings.models["m"].traffic.files == f"{tmp_path}/logs"
 
 
+def test_so_are_those_of_candidates_and_of_what_serves_them(tmp_path: Path) -> None:
+    path = tmp_path / "driftline.yaml"
+    serving = (
+        "{model_config_file: models.config, rest: 'http://h:8501', grpc: 'h:8500', grpc_ca_file: /etc/ca, base_path: m}"
+    )
+    trainer = "trainer: {type: command, command: [train]}"
+    path.write_text(f"{MODEL}    retrain: {{{trainer}, canary: {{tf_serving: {serving}}}}}\n")
+    settings = load_settings(path, {})
+    assert settings.candidates == f"file:{tmp_path}/candidates"
+    retrain = settings.models["m"].retrain
+    assert retrain is not None
+    assert retrain.canary is not None
+    found = retrain.canary.tf_serving
+    assert found is not None
+    assert (found.model_config_file, found.base_path) == (tmp_path / "models.config", tmp_path / "m")
+    assert str(found.grpc_ca_file) == "/etc/ca"
+
+
 def test_the_hash_of_the_settings_changes_with_any_setting_and_only_then() -> None:
     one = parsed(MODEL).models["m"]
     other = parsed(MODEL + "    detection: {false_alarm_rate: 0.02}\n").models["m"]
