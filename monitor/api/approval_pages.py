@@ -15,9 +15,8 @@ from starlette.concurrency import run_in_threadpool
 
 from monitor.act.retrain import Retrain
 from monitor.api.access import NamedRoute, Office, address_of, office_of
-from monitor.api.approving import APPROVE, REJECT, Waiting, answer, waiting
+from monitor.api.approving import APPROVE, REJECT, Waiting, answer, said, waiting
 from monitor.api.pages import page
-from monitor.clock import rfc3339
 from monitor.jobs.retrain_events import NotAllowed
 
 _FINDINGS = 10
@@ -41,7 +40,7 @@ def show(request: Request, token: str) -> Response:
         text="Driftline asks for your agreement. Nothing happens before you press a button.",
         wish=_wish(found.retrain),
         actions=found.actions,
-        until=rfc3339(found.link.expires_at),
+        until=said(found.link.expires_at),
     )
 
 
@@ -139,7 +138,7 @@ def _wish(retrain: Retrain) -> dict[str, Any]:
         "reason": why.get("reason") or retrain.reason,
         "alert": " ".join(str(alert[name]) for name in ("name", "severity") if alert.get(name)),
         "asked_by": f"policy {retrain.policy}" if retrain.policy else retrain.created_by,
-        "asked_at": rfc3339(retrain.created_at),
+        "asked_at": said(retrain.created_at),
         "data": _data(_part(retrain.request, "data")),
         "findings": [_finding(each) for each in findings[:_FINDINGS]],
         "more": max(0, total - _FINDINGS),

@@ -43,14 +43,14 @@ def waiting(ledger: Ledger, token: str, now: datetime) -> Waiting | None:
     if link is None or retrain is None:
         return None
     if now >= link.expires_at:
-        return Waiting(link, retrain, (), f"It expired at {rfc3339(link.expires_at)}.")
+        return Waiting(link, retrain, (), f"It expired at {said(link.expires_at)}.")
     if retrain.state is not RetrainState.PROPOSED:
         return Waiting(link, retrain, (), f"The retrain does not wait for an answer: it is {retrain.state}.")
     if link.used_at is None:
         return Waiting(link, retrain, (APPROVE, REJECT))
     if link.used_for in (APPROVE, REJECT) and now - link.used_at > _CRASHED_AFTER:
         return Waiting(link, retrain, (link.used_for,))
-    return Waiting(link, retrain, (), f"It was used at {rfc3339(link.used_at)}, to {link.used_for}.")
+    return Waiting(link, retrain, (), f"It was used at {said(link.used_at)}, to {link.used_for}.")
 
 
 def answer(ledger: Ledger, token: str, action: str, actor: str, now: datetime) -> Retrain:
@@ -67,3 +67,8 @@ def answer(ledger: Ledger, token: str, action: str, actor: str, now: datetime) -
     if action == APPROVE:
         return retrain_events.approve(ledger, found.link.retrain_id, actor, now)
     return retrain_events.cancel(ledger, found.link.retrain_id, actor, now, "rejected")
+
+
+def said(moment: datetime) -> str:
+    """Return a time as people read it: in UTC, to the second."""
+    return rfc3339(moment.replace(microsecond=0))
