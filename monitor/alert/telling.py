@@ -23,6 +23,7 @@ def tellings(
     told: Mapping[str, datetime],
     receivers: Mapping[str, timedelta],
     want_the_end: Collection[str],
+    forget: Collection[str],
     *,
     silenced: bool,
     now: datetime,
@@ -38,6 +39,7 @@ def tellings(
         told: who was told of the present episode, and when last.
         receivers: who is to be told of this alert, each with its repeat interval.
         want_the_end: receivers that are told of ends too.
+        forget: receivers that take what they do not hear of again for over: an acknowledgement keeps nothing from them.
         silenced: whether a silence mutes the alert.
         now: wall clock.
     """
@@ -46,9 +48,10 @@ def tellings(
     if alert.state is not AlertState.FIRING:
         ended = [receiver for receiver in told if receiver in want_the_end]
         return Tellings([(Told.RESOLVED, ended)] if ended else (), {})
-    if alert.acknowledged_by is not None:
-        return Tellings((), told)
-    first = [receiver for receiver in receivers if receiver not in told]
-    again = [name for name, interval in receivers.items() if name in told and now - told[name] >= interval]
+    listening = {
+        name: interval for name, interval in receivers.items() if alert.acknowledged_by is None or name in forget
+    }
+    first = [receiver for receiver in listening if receiver not in told]
+    again = [name for name, interval in listening.items() if name in told and now - told[name] >= interval]
     said = [(kind, names) for kind, names in ((Told.FIRING, first), (Told.REPEATED, again)) if names]
     return Tellings(said, dict(told) | dict.fromkeys([*first, *again], now))

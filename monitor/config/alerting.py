@@ -53,7 +53,10 @@ class AlertSettings(Strict):
         None, ge=1, le=1000, description="Among how many windows in a row they may lie; as many as `for` without it."
     )
     keep_firing_for: int = Field(
-        0, ge=0, le=1000, description="Windows for which it goes on firing after the last that matched."
+        0,
+        ge=0,
+        le=1000,
+        description="For how many more windows it fires after the last at which `for` of `of` windows matched.",
     )
     severity: Literal["critical", "warning", "info"] = Field("warning", description="Label of that name.")
     labels: dict[str, str] = Field(default_factory=dict, description="More labels, to route and silence by.")

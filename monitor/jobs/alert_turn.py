@@ -152,13 +152,13 @@ class Turn:
         alert, told = draft.alert, draft.memory.told
         if alert.state is not AlertState.FIRING and not told:
             return
-        receivers = {
-            name: interval
-            for name, interval in routed(alert.labels, self.settings.routes, self.settings.receivers).items()
-            if name in self.settings.receivers
-        }
-        want_the_end = [name for name, each in self.settings.receivers.items() if each.send_resolved]
-        found = tellings(alert, told, receivers, want_the_end, silenced=False, now=self.now)
+        known = self.settings.receivers
+        receivers = routed(alert.labels, self.settings.routes, known)
+        forget = [name for name in receivers if known[name].type == "alertmanager"]
+        for name in forget:
+            receivers[name] = min(receivers[name], known[name].holds_for / 2)
+        want_the_end = [name for name, each in known.items() if each.send_resolved]
+        found = tellings(alert, told, receivers, want_the_end, forget, silenced=False, now=self.now)
         if not found.said and found.told == told:
             return
         if self._muting(alert) is not None:

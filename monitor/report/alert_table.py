@@ -60,7 +60,8 @@ def silence_json(silence: Silence, now: datetime) -> dict[str, Any]:
 def print_alerts(console: Console, alerts: Sequence[Alert], silenced: Callable[[Alert], str | None]) -> None:
     """Print a line for each alert: which, how it stands, since when, and about which features."""
     table = Table("fingerprint", "state", "alert", "since", "about", box=box.SIMPLE_HEAD)
-    table.columns[0].no_wrap = True  # it is what the other commands ask for
+    for column in (0, 3):  # the fingerprint is what the other commands ask for
+        table.columns[column].no_wrap = True
     for alert in alerts:
         who = _who(alert)
         severity = alert.labels.get("severity", "")

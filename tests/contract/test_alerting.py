@@ -208,6 +208,16 @@ def test_a_firing_alert_is_told_again_until_somebody_takes_note(ledger: Ledger) 
     assert here.told()["pager"][-1] == "resolved", "what it opened elsewhere is closed"
 
 
+def test_an_alertmanager_hears_of_what_fires_before_it_takes_it_for_over(ledger: Ledger) -> None:
+    central = {"type": "alertmanager", "url": "http://central.test", "holds_for": "2h"}
+    here = world(ledger, receivers={"central": central})
+    here.judge(5, SKEW)
+    here.look()
+    ledger.alerts.acknowledge(here.only().fingerprint, "ada", here.now)
+    here.look(minutes=60)
+    assert here.told() == {"central": ["firing", "repeated"]}
+
+
 def test_a_rule_that_is_gone_leaves_no_alert_firing(ledger: Ledger) -> None:
     here = world(ledger)
     here.judge(5, SKEW)

@@ -62,16 +62,22 @@ def alert(state: AlertState = AlertState.FIRING, acknowledged_by: str | None = N
     ],
 )
 def test_who_is_told(stands: Alert, told: dict[str, datetime], silenced: bool, said: dict[Told, list[str]]) -> None:
-    found = tellings(stands, told, RECEIVERS, ["pager"], silenced=silenced, now=NOW)
+    found = tellings(stands, told, RECEIVERS, ["pager"], [], silenced=silenced, now=NOW)
     assert {kind: sorted(names) for kind, names in found.said} == said
 
 
+def test_an_acknowledgement_keeps_nothing_from_who_takes_silence_for_the_end() -> None:
+    known = {"pager": NOW - 4 * HOUR, "slack": NOW - 4 * HOUR}
+    found = tellings(alert(acknowledged_by="ada"), known, RECEIVERS, [], ["pager"], silenced=False, now=NOW)
+    assert list(found.said) == [(Told.REPEATED, ["pager"])]
+
+
 def test_who_was_told_is_known_until_the_end_was_told() -> None:
-    known = tellings(alert(), {}, RECEIVERS, ["pager"], silenced=False, now=NOW).told
+    known = tellings(alert(), {}, RECEIVERS, ["pager"], [], silenced=False, now=NOW).told
     assert known == {"pager": NOW, "slack": NOW}
     over = alert(AlertState.RESOLVED)
-    assert tellings(over, known, RECEIVERS, ["pager"], silenced=True, now=NOW).told == known
-    assert tellings(over, known, RECEIVERS, ["pager"], silenced=False, now=NOW).told == {}
+    assert tellings(over, known, RECEIVERS, ["pager"], [], silenced=True, now=NOW).told == known
+    assert tellings(over, known, RECEIVERS, ["pager"], [], silenced=False, now=NOW).told == {}
 
 
 def route(*receivers: str, **more: Any) -> RouteSettings:
