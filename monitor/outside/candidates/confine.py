@@ -94,10 +94,12 @@ def end_with(parent: int) -> None:
 def confine(readable: Iterable[Path], writable: Path) -> bool:
     """Let this process read only Python, the system's libraries and `readable`, write only `writable`, and reach no TCP port.
 
-    Returns whether the kernel does so; where it cannot, nothing changes. Threads that run already are not confined: call this
-    first.
+    Returns whether the kernel does so; where it cannot, only root's rights are given up. Call this first: threads that run
+    already are not confined.
     """
     libc = _libc()
+    libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    _drop_capabilities(libc)
     version = libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(_VERSION))
     if version < 1:
         return False
@@ -115,8 +117,6 @@ def confine(readable: Iterable[Path], writable: Path) -> bool:
         for path in map(Path, _DEVICES):
             _allow(libc, ruleset, path, _READ_FILE | _WRITE_FILE)
         _allow(libc, ruleset, writable, rights)
-        libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-        _drop_capabilities(libc)
         return bool(libc.syscall(_RESTRICT_SELF, ctypes.c_int(ruleset), ctypes.c_uint32(0)) == 0)
     finally:
         os.close(ruleset)
