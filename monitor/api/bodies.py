@@ -6,16 +6,43 @@ address is held to lie under the configured `candidates` before it is written do
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
 from monitor.config.durations import parse_duration
 from monitor.matchers import Matchers
 
 Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=500, strip_whitespace=True)]
 """One line of text that a person wrote."""
+
+
+def _written(value: Any) -> Any:
+    """Refuse a bare number, which would be taken for seconds or for milliseconds, whichever looks likelier."""
+    if not isinstance(value, str) or value.lstrip("+-").replace(".", "").isdigit():
+        raise ValueError("write a time as RFC 3339, as 2026-03-01T12:00:00Z")
+    return value
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("a time lies within the years 1 to 9999, in UTC") from None
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_in_utc)]
+"""A time with its zone, as RFC 3339."""
 Name = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", min_length=1, max_length=200)]
 
 
@@ -47,8 +74,8 @@ class NewSilence(_Body):
         description='Labels of the alerts, as `alertname="Drift", model=~"fl.*"`; all must match.'
     )
     comment: Line = Field(min_length=1, description="Why.")
-    starts_at: AwareDatetime | None = Field(None, description="Now without it.")
-    ends_at: AwareDatetime | None = Field(None, description="This, or `duration`.")
+    starts_at: Moment | None = Field(None, description="Now without it.")
+    ends_at: Moment | None = Field(None, description="This, or `duration`.")
     duration: Annotated[timedelta, BeforeValidator(_duration, json_schema_input_type=str)] | None = Field(
         None, description="As `2h`, from its start; this, or `ends_at`."
     )
@@ -101,8 +128,8 @@ class PostedAlert(BaseModel):
     status: Literal["firing", "resolved"]
     labels: Annotated[dict[str, _Label], Field(min_length=1, max_length=200)]
     annotations: dict[str, str] = {}
-    startsAt: AwareDatetime  # noqa: N815 - Alertmanager's name
-    endsAt: AwareDatetime | None = None  # noqa: N815 - Alertmanager's name
+    startsAt: Moment  # noqa: N815 - Alertmanager's name
+    endsAt: Moment | None = None  # noqa: N815 - Alertmanager's name
     generatorURL: str = ""  # noqa: N815 - Alertmanager's name
     fingerprint: str = ""
 

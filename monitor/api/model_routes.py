@@ -6,19 +6,19 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import Path, Query, Response
-from pydantic import AwareDatetime
 from starlette.exceptions import HTTPException
 
 from monitor.api.access import Asked, Call, guarded
 from monitor.api.answers import BaselineAnswer, EvaluationAnswer, FindingsAnswer, ModelAnswer, WindowAnswer
+from monitor.api.bodies import Moment
 from monitor.store.page_ledger import Page
 from monitor.store.token_ledger import Scope
 
 router = guarded(Scope.READ, "models")
 
 ModelName = Annotated[str, Path(min_length=1, max_length=512, description="Name of a configured model.")]
-Since = Annotated[AwareDatetime | None, Query(description="Windows that start then or later, RFC 3339.")]
-Until = Annotated[AwareDatetime | None, Query(description="Windows that start before that, RFC 3339.")]
+Since = Annotated[Moment | None, Query(description="Windows that start then or later, RFC 3339.")]
+Until = Annotated[Moment | None, Query(description="Windows that start before that, RFC 3339.")]
 Limit = Annotated[int, Query(ge=1, le=1_000, description="The newest so many windows of these.")]
 
 

@@ -122,6 +122,8 @@ def test_fields_of_newer_servers_are_no_error(api: Api) -> None:
         ("alerts", [posted() | {"labels": {"model": "x" * 501}}], "body.alerts.0.labels.model"),
         ("alerts", [posted() | {"startsAt": "yesterday"}], "body.alerts.0.startsAt"),
         ("alerts", [posted() | {"startsAt": "2026-01-01T00:00:00"}], "body.alerts.0.startsAt"),
+        ("alerts", [posted() | {"startsAt": 1_772_366_400}], "body.alerts.0.startsAt"),
+        ("alerts", [posted() | {"endsAt": "9999-12-31T23:59:59-01:00"}], "body.alerts.0.endsAt"),
         ("alerts", [posted()] * 1_001, "body.alerts"),
     ],
     ids=[
@@ -134,6 +136,8 @@ def test_fields_of_newer_servers_are_no_error(api: Api) -> None:
         "a label longer than the ledger keeps",
         "no time",
         "a time without zone",
+        "a time that is a number",
+        "a time after the last year",
         "more than a thousand alerts",
     ],
 )
@@ -243,6 +247,8 @@ def test_a_silence_mutes_until_it_is_ended(api: Api) -> None:
         ("duration", "9999999w"),
         ("ends_at", "2030-01-01T00:00:00Z"),
         ("starts_at", "2030-01-01T00:00:00"),
+        ("starts_at", 1_772_366_400),
+        ("starts_at", "0001-01-01T00:00:00+01:00"),
     ],
     ids=[
         "nothing to match",
@@ -254,6 +260,8 @@ def test_a_silence_mutes_until_it_is_ended(api: Api) -> None:
         "an end after the last year",
         "two ends",
         "a start without zone",
+        "a start in seconds of nobody knows what",
+        "a start before the first year",
     ],
 )
 def test_a_silence_that_cannot_be(shared: Api, field: str, value: Any) -> None:

@@ -157,7 +157,20 @@ def test_a_model_that_there_is_not(shared: Api, path: str) -> None:
     assert shared.ask("GET", path).status_code == 404
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=x", "since=yesterday", "since=2026-03-01T00:00:00"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "limit=0",
+        "limit=1001",
+        "limit=x",
+        "since=yesterday",
+        "since=2026-03-01T00:00:00",
+        "until=-3842544782",
+        "since=1772366400.5",
+        "since=0001-01-01T00:00:00%2B01:00",
+        "until=9999-12-31T23:59:59-01:00",
+    ],
+)
 def test_a_page_that_cannot_be(shared: Api, query: str) -> None:
     for path in ("/v1/models/flights/windows", "/v1/models/flights/evaluations", "/v1/findings"):
         assert shared.ask("GET", f"{path}?{query}").status_code == 422
