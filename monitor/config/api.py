@@ -24,7 +24,3 @@ class ApiSettings(Strict):
         description="Bearer token of an Alertmanager that posts here, of at least 16 characters; write ${NAME} and keep it out "
         "of the file.",
     )
-
-    def approval_url(self, token: str) -> str:
-        """Return the address of an approval link; without `public_url` it works on this machine alone."""
-        return f"{(self.public_url or f'http://{self.listen}').rstrip('/')}/approve/{token}"
