@@ -38,7 +38,7 @@ def evaluating(work: Work, retrain: Retrain) -> Retrain:
         return work.change(
             retrain, Event.BEGIN_PROMOTION, "promoting it: no canary is asked for", found=_begun(work, PROMOTING)
         )
-    return work.change(retrain, Event.BEGIN_CANARY, f"it passed the gate: {gate['reason']}")
+    return work.change(retrain, Event.BEGIN_CANARY, "bringing it into service beside the present version")
 
 
 def canary(work: Work, retrain: Retrain) -> Retrain:

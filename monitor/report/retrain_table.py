@@ -124,17 +124,16 @@ def print_story(
 
 def print_decisions(console: Console, decisions: Sequence[RecordedDecision]) -> None:
     """Print a line for each decision: what came of which policy about which alert, and why."""
-    table = Table("first at", "times", "policy", "model", "alert", "action", "outcome", "why")
+    table = Table("first at", "times", "policy", "alert", "outcome", "why")
+    table.columns[0].no_wrap = True
     table.columns[1].justify = "right"
     for each in decisions:
         decided, outcome = each.decided, each.decided.decision.outcome
         table.add_row(
             _moment(each.first_at),
             str(each.times),
-            escape(decided.policy),
-            escape(decided.model),
-            decided.fingerprint,
-            decided.decision.action,
+            f"{escape(decided.policy)}: {decided.decision.action}",
+            f"{escape(decided.model)} {decided.fingerprint}",
             f"[{_OUTCOMES[outcome]}]{outcome}[/]",
             escape(decided.decision.reason),
         )
