@@ -13,6 +13,7 @@ from rich.table import Table
 
 from monitor.demo import digest, flights, quality
 from monitor.demo.folder import LABEL_HORIZON
+from monitor.demo.loop_display import show_loop
 from monitor.demo.quality_display import show_quality
 from monitor.demo.story import Outcome
 from monitor.records import EVENT_TIME, LABEL, PREDICTION, REQUEST_ID
@@ -34,6 +35,8 @@ def show(outcome: Outcome, console: Console) -> None:
     _drifts(outcome, console)
     title = "The model itself, by week: predictions against labels"
     show_quality(outcome.measured, _table(title, console), console)
+    show_loop(outcome.chapters, _table("What was done about it", console), console)
+    console.print(f"  {outcome.told} messages about it went to a webhook, as they would to Slack or PagerDuty.\n")
     _counts(outcome, console)
     _files(outcome, console)
 
@@ -140,7 +143,9 @@ def _files(outcome: Outcome, console: Console) -> None:
         "eval_config.pbtxt": "TFMA's EvalConfig: how the quality of the model is measured",
         "driftline.db": "the store: windows, findings, evaluations, baseline, counts, audit log (SQLite)",
         "spans/": "the collected records (Parquet)",
-        "models/": "the SavedModel",
+        "models/": "the SavedModels that were served, and TensorFlow Serving's model config",
+        "candidates/": "what the trainer made",
+        "notifications.jsonl": "what the webhook was sent",
         "train.parquet": "the training rows",
         "traffic.parquet": "the replayed rows",
         "logs/": "what broker, model server, proxy, collector and monitor said",
@@ -155,7 +160,8 @@ def _files(outcome: Outcome, console: Console) -> None:
     columns = f"--timestamp-column {EVENT_TIME} --id-column {REQUEST_ID} --prediction-column {PREDICTION} --label-column {LABEL}"
     commands = (
         f"driftline quality {flights.MODEL} --config {config}",
-        f"driftline baseline list {flights.MODEL} --config {config}",
+        f"driftline alerts list --config {config}",
+        f"driftline retrain list --config {config}",
         f"driftline check --reference {train} --current {traffic} {columns} --ignore weekday",
         f"driftline backtest --reference {train} --traffic {traffic} {columns} --window 7d --output findings.jsonl",
         f"driftline evaluate --data {traffic} --eval-config {evaluated} --output evaluation",

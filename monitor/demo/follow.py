@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from threading import Event
 from typing import Any
 
@@ -21,26 +22,27 @@ import pyarrow as pa
 
 from monitor.clock import Clock, Deadline
 from monitor.demo import flights, replay
-from monitor.demo.broker import free_port
 from monitor.demo.captured import Captured, captured, served
 from monitor.demo.client import fetch
-from monitor.demo.folder import DemoFolder
+from monitor.demo.folder import Addresses, DemoFolder
+from monitor.demo.loop import Chapter, story, where
+from monitor.demo.pace import Pace, evaluated_until
 from monitor.demo.processes import Child, child
 from monitor.demo.progress import Bar, Board
 from monitor.errors import TransientError
 from monitor.jobs.quality_windows import quality_windows
 from monitor.records import EVENT_TIME, LABEL, PREDICTION, REQUEST_ID, Window
 from monitor.report.quality_table import WindowQuality
+from monitor.store.judged_windows import judged_windows
 from monitor.store.ledger import Ledger
-from monitor.window.label_due import Stage
 from monitor.window.label_fates import FateCounts
 
 LOOK_SECONDS = 0.5
 """Time between two looks at children and store."""
 
 _STALL_SECONDS = 120.0
-_AHEAD_REQUESTS = 3_000
-"""About a third of what the proxy's buffer holds by default."""
+_DAY = timedelta(days=1)
+_CANARY_SHARE = 0.3
 
 _ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
 
@@ -68,19 +70,20 @@ class Serving:
 
 
 @contextmanager
-def serving(place: DemoFolder, topics: replay.Topics) -> Iterator[Serving]:
+def serving(place: DemoFolder, at: Addresses, topics: replay.Topics) -> Iterator[Serving]:
     """Run the model server, which waits for its model, and the proxy in front of it, until the block is left."""
-    model, proxy, metrics = (f"127.0.0.1:{free_port()}" for _ in range(3))
-    command = [sys.executable, "-m", "monitor.demo.server", "--model", str(place.models), "--listen", model]
+    command = [sys.executable, "-m", "monitor.demo.server", "--listen", at.model]
+    command += ["--model-config-file", str(place.model_config), "--name", flights.MODEL]
+    command += ["--canary-share", str(_CANARY_SHARE)]
     arguments = (
-        *("--upstream", f"http://{model}", "--listen", proxy, "--topic", topics.traffic),
-        *("--metrics-listen", metrics, "--trust-event-time"),
+        *("--upstream", f"http://{at.model}", "--listen", at.proxy, "--topic", topics.traffic),
+        *("--metrics-listen", at.proxy_metrics, "--trust-event-time"),
     )
     with (
         child("the model server", command, place.log("server"), _ENVIRONMENT) as server,
         driftline(place, "proxy", "proxy", *arguments) as sidecar,
     ):
-        yield Serving(server, sidecar, model, proxy, metrics)
+        yield Serving(server, sidecar, at.model, at.proxy, at.proxy_metrics)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +131,12 @@ class Followed:
     identities: dict[str, int]
     sent: Sent
     rows: pa.Table
+    chapters: Sequence[Chapter]
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What the side-by-side part needs; `windows` is the number of windows that must be judged."""
+    """What the side-by-side part needs; `windows` is the number of days that must be judged, from `start` on."""
 
     place: DemoFolder
     servers: Sequence[str]
@@ -140,6 +144,7 @@ class Run:
     serving: Serving
     rows: pa.Table
     windows: int
+    start: datetime
     clock: Clock
     bars: Board
 
@@ -152,40 +157,44 @@ class Run:
         arguments = ("baseline", "create", flights.MODEL, "--data", str(self.place.training_rows), *columns)
         baseline_bar = self.bars.bar("Create the baseline from the training rows", 1)
         baseline = stack.enter_context(driftline(self.place, "baseline", *arguments))
-        sending = _Sending(self, stack)
+        ledger = Ledger.open(self.place.store, "default")
+        stack.callback(ledger.close)
+        sending = _Sending(self, ledger, stack)
         while not baseline.finished():
             self._pause(monitor)
             sending.look()
         baseline_bar.finish("schema, statistics and bins by TFDV")
         collector = stack.enter_context(driftline(self.place, "collector", "collect"))
-        ledger = Ledger.open(self.place.store, "default")
-        stack.callback(ledger.close)
         self._await_windows(ledger, sending, (monitor, collector))
         rows = replay.scored(self.rows, sending.progress)
         documents, measured = ledger.findings(flights.MODEL), _measured(ledger)
-        return Followed(collector, documents, measured, ledger.identities(), sending.sent(), rows)
+        return Followed(collector, documents, measured, ledger.identities(), sending.sent(), rows, story(ledger))
 
     def _await_windows(self, ledger: Ledger, sending: _Sending, children: Sequence[Child]) -> None:
         collected_bar = self.bars.bar("Collect into spans", sending.expected)
         judged_bar = self.bars.bar("Judge windows of one day", self.windows)
         quality_bar = self.bars.bar("Join labels, evaluate with TFMA's metrics", self.windows)
-        seen, deadline = (0, 0, 0), Deadline.after(self.clock, _STALL_SECONDS)
+        loop_bar = self.bars.bar("Alert, retrain, check, promote")
+        seen: tuple[object, ...] = ()
+        deadline = Deadline.after(self.clock, _STALL_SECONDS)
         while True:
             self._pause(*children)
             sending.look()
             collected = ledger.identities()["messages"]
+            judged = self._days_judged(ledger)
             verdicts = {verdict: n for (_, verdict), n in sorted(ledger.verdict_counts().items())}
-            judged = sum(verdicts.values())
             collected_bar.update(collected, f"{collected:,} messages")
             judged_bar.update(judged, ", ".join(f"{n} {verdict.replace('_', ' ')}" for verdict, n in verdicts.items()))
-            evaluated = sum(
-                count for (_, stage, _), count in ledger.evaluations.counts().items() if stage == Stage.FINAL
-            )
+            evaluated = min(self.windows, (evaluated_until(ledger, self.start) - self.start) // _DAY)
             quality_bar.update(evaluated, f"{evaluated} with all their labels")
-            if min(judged, evaluated) >= self.windows and sending.over and collected >= sending.messages:
+            loop = where(ledger)
+            loop_bar.update(loop.steps, loop.said)
+            all_in = sending.over and collected >= sending.messages
+            if all_in and min(judged, evaluated) >= self.windows and loop.over:
                 break
-            if (collected, judged, evaluated) != seen:
-                seen, deadline = (collected, judged, evaluated), Deadline.after(self.clock, _STALL_SECONDS)
+            now = (collected, judged, evaluated, loop)
+            if now != seen:
+                seen, deadline = now, Deadline.after(self.clock, _STALL_SECONDS)
             elif deadline.expired():
                 raise TransientError(
                     f"nothing moved for {_STALL_SECONDS:.0f} s, at {judged} of {self.windows} windows and {collected} of"
@@ -194,6 +203,12 @@ class Run:
         collected_bar.finish(f"{collected:,} messages")
         quality_bar.finish(f"{evaluated} with all their labels")
         judged_bar.finish(", ".join(f"{n} {verdict.replace('_', ' ')}" for verdict, n in verdicts.items()))
+        loop_bar.finish(loop.said)
+
+    def _days_judged(self, ledger: Ledger) -> int:
+        """While two versions serve, a day has two windows."""
+        judged = judged_windows(ledger.database, ledger.team, flights.MODEL, self.start, None)
+        return len({key.window for key in judged})
 
     def _pause(self, *children: Child) -> None:
         for one in (self.serving.model, self.serving.proxy, *children):
@@ -211,7 +226,7 @@ def _measured(ledger: Ledger) -> Measured:
 class _Sending:
     """The replay, in a thread of its own; `look` is called from the main thread and raises what went wrong."""
 
-    def __init__(self, run: Run, stack: ExitStack) -> None:
+    def __init__(self, run: Run, ledger: Ledger, stack: ExitStack) -> None:
         requests, labels = (
             replay.requests_in(run.rows),
             run.rows.num_rows - run.rows.column(flights.LANDED_AT).null_count,
@@ -221,6 +236,7 @@ class _Sending:
         self.over = False
         self._run = run
         self._captured = Captured()
+        self._pace = Pace(ledger, run.start, self.progress, partial(captured, run.serving.metrics_address))
         self._began = 0.0
         self._stack = stack
         self._bar: Bar = run.bars.bar("Ask the model, through the proxy, in event time", requests)
@@ -263,17 +279,10 @@ class _Sending:
     def _begin(self) -> None:
         run = self._run
         self._began = self._clock()
-        sending = replay.Replay(run.servers, run.topics, run.serving.proxy_address, self._may_go_on, self._cancelled)
+        sending = replay.Replay(
+            run.servers, run.topics, run.serving.proxy_address, self._pace.may_go_on, self._cancelled
+        )
         self._future = self._executor.submit(sending.run, replay.steps(run.rows), self.progress)
-
-    def _may_go_on(self) -> bool:
-        """Say whether the proxy has passed on nearly all that it answered.
-
-        It never makes a client wait, and drops copies when it holds too many; a client that is faster than anything in
-        production, and has no copy to spare, waits by itself.
-        """
-        counted = captured(self._run.serving.metrics_address)
-        return counted is None or self.progress.answered - counted.settled < _AHEAD_REQUESTS
 
     def _clock(self) -> float:
         return self._run.clock.monotonic()

@@ -99,7 +99,7 @@ def loss(windows: Sequence[WindowQuality]) -> Loss | None:
     guess, threshold = estimated.get("value"), finding["threshold"]
     foreseen = None not in (guess, threshold) and (guess > threshold) == (finding["value"] > threshold)
     explanation = str(finding["explanation"]).removesuffix(": quality is lost")
-    return Loss(len(lost), len(evaluated), _day(first), explanation, guess, foreseen)
+    return Loss(_days(lost), _days(evaluated), _day(first), explanation, guess, foreseen)
 
 
 def arrival(windows: Iterable[WindowQuality]) -> Arrival | None:
@@ -127,7 +127,7 @@ def _week(days: Sequence[WindowQuality]) -> Week:
         start=_day(days[0]),
         labelled=labelled(days),
         metrics={metric: _compared(days, metric) for metric in _METRICS},
-        lost=sum(bool(day.lost()) for day in days),
+        lost=_days(day for day in days if day.lost()),
         worst=str(min(flagged, key=_rank)["measure"]) if flagged else None,
     )
 
@@ -156,6 +156,11 @@ def _flagged(window: WindowQuality) -> Iterator[Mapping[str, Any]]:
 
 def _rank(finding: Mapping[str, Any]) -> float:
     return 1.0 if finding["p_value"] is None else float(finding["p_value"])
+
+
+def _days(windows: Iterable[WindowQuality]) -> int:
+    """Return the number of days; while two versions serve, a day has two windows."""
+    return len({_day(window) for window in windows})
 
 
 def _day(window: WindowQuality) -> date:

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequenc
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from http import HTTPStatus
 from threading import Event
 from typing import Any, NamedTuple
@@ -71,6 +72,7 @@ class Progress:
     Attributes:
         asked, answered: requests; those under way, or never answered, are the difference.
         labels: messages handed to Kafka.
+        at: event time of the newest request; None before the first.
         predictions: float64, one a row; NaN as long as there is no answer.
     """
 
@@ -78,6 +80,7 @@ class Progress:
     asked: int = 0
     answered: int = 0
     labels: int = 0
+    at: datetime | None = None
 
 
 def requests_in(rows: pa.Table) -> int:
@@ -248,6 +251,7 @@ _PACE_SECONDS = 0.1
 async def _ask(connection: Connection, request: Request, progress: Progress) -> None:
     headers = {REQUEST_ID_HEADER: request.id, EVENT_TIME_HEADER: request.at}
     progress.asked += 1
+    progress.at = datetime.fromisoformat(request.at)
     answer = await connection.post(PATH, headers, request.body, _ANSWER_SECONDS)
     progress.predictions[request.start : request.end] = predictions(answer, request.end - request.start)
     progress.answered += 1

@@ -23,11 +23,12 @@ from monitor.demo import broker, flights, folder, model, replay
 from monitor.demo.digest import Document
 from monitor.demo.folder import DemoFolder
 from monitor.demo.follow import LOOK_SECONDS, Measured, Run, Sent, Serving, driftline, serving
+from monitor.demo.loop import Chapter
 from monitor.demo.processes import Child, interruptible
 from monitor.demo.progress import Board, board
-from monitor.records import EVENT_TIME, LABEL, PREDICTION, REQUEST_ID
-
-_SCORED = (EVENT_TIME, REQUEST_ID, *flights.FEATURES, PREDICTION, LABEL)
+from monitor.demo.receiver import receiver
+from monitor.demo.trainer import SCORED
+from monitor.records import EVENT_TIME, PREDICTION
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,8 @@ class Outcome:
         identities: the store's counts.
         sent: what was sent, and counted on its way.
         rows: the replayed flights with predictions and labels.
+        chapters: what was done about the alerts.
+        told: messages that the receiver got.
     """
 
     plan: Plan
@@ -85,6 +88,8 @@ class Outcome:
     identities: Mapping[str, int]
     sent: Sent
     rows: pa.Table
+    chapters: Sequence[Chapter]
+    told: int
     seconds: float
 
 
@@ -101,14 +106,18 @@ def tell(options: Options, console: Console, clock: Clock, show: Callable[[Outco
     place = folder.claim(options.directory)
     with interruptible(), ExitStack() as stack:
         with board(console, clock) as bars:
-            servers, topics = _kafka(options, place, clock, bars, stack)
+            at = folder.Addresses(*(f"127.0.0.1:{broker.free_port()}" for _ in range(4)))
+            servers, topics = _kafka(options, place, at, clock, bars, stack)
+            stack.enter_context(receiver(at.receiver, place.notifications))
             monitor = stack.enter_context(driftline(place, "monitor", "monitor"))
-            answering = stack.enter_context(serving(place, topics))
+            answering = stack.enter_context(serving(place, at, topics))
             trained, rows = _train(options.plan, data, place, bars)
-            parquet.write_table(trained.select(_SCORED), place.training_rows)
-            run = Run(place, servers, topics, answering, rows, _days(rows, options.plan), clock, bars)
+            parquet.write_table(trained.select(SCORED), place.training_rows)
+            run = Run(
+                place, servers, topics, answering, rows, _days(rows, options.plan), options.plan.start, clock, bars
+            )
             found = run.follow(monitor, stack)
-            parquet.write_table(found.rows.select(_SCORED), place.traffic_rows)
+            parquet.write_table(found.rows.select(SCORED), place.traffic_rows)
             if not options.keep:
                 for one in (answering.proxy, answering.model, found.collector, monitor):
                     one.stop()
@@ -122,6 +131,8 @@ def tell(options: Options, console: Console, clock: Clock, show: Callable[[Outco
             found.identities,
             found.sent,
             found.rows,
+            found.chapters,
+            _lines(place.notifications),
             seconds,
         )
         show(outcome)
@@ -144,7 +155,7 @@ def _wait_for_interrupt(console: Console, answering: Serving, children: Sequence
 
 
 def _kafka(
-    options: Options, place: DemoFolder, clock: Clock, bars: Board, stack: ExitStack
+    options: Options, place: DemoFolder, at: folder.Addresses, clock: Clock, bars: Board, stack: ExitStack
 ) -> tuple[Sequence[str], replay.Topics]:
     bar = bars.bar("Start Kafka", 1)
     servers = options.bootstrap_servers
@@ -155,7 +166,7 @@ def _kafka(
         servers = [address]
     topics = replay.Topics(f"flights.requests{suffix}", f"flights.labels{suffix}")
     replay.create_topics(servers, topics)
-    folder.write_settings(place, servers, topics, f"driftline-demo{suffix}")
+    folder.write_settings(place, servers, topics, f"driftline-demo{suffix}", at)
     bar.finish(f"{'your' if options.bootstrap_servers else 'embedded'} broker at {','.join(servers)}")
     return servers, topics
 
@@ -176,6 +187,10 @@ def _train(plan: Plan, data: Path, place: DemoFolder, bars: Board) -> tuple[pa.T
     trained = train.append_column(PREDICTION, pa.array(score(train)))
     bar.finish("Keras, exported as a SavedModel")
     return trained, rows
+
+
+def _lines(file: Path) -> int:
+    return len(file.read_text(encoding="utf-8").splitlines()) if file.is_file() else 0
 
 
 def _days(rows: pa.Table, plan: Plan) -> int:

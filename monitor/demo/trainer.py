@@ -32,13 +32,12 @@ def main() -> None:
     """Read a request, train, and print what came of it as one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--first", type=Path, required=True, help="rows of the first training")
-    parser.add_argument("--keep", type=Path, required=True, help="folder for the rows of this training")
     options = parser.parse_args()
     request = json.load(sys.stdin)
-    print(json.dumps(train(request, options.first, options.keep)), flush=True)  # noqa: T201 - its answer
+    print(json.dumps(train(request, options.first)), flush=True)  # noqa: T201 - its answer
 
 
-def train(request: Mapping[str, Any], first: Path, keep: Path) -> dict[str, Any]:
+def train(request: Mapping[str, Any], first: Path) -> dict[str, Any]:
     """Train on the first rows and those of the request, and return what is to be reported of the candidate."""
     fresh = labelled(request["data"]["spans"])
     earlier = parquet.read_table(first, columns=list(COLUMNS))
@@ -50,7 +49,6 @@ def train(request: Mapping[str, Any], first: Path, keep: Path) -> dict[str, Any]
     model.train(rows, folder, lambda epoch: _say(f"epoch {epoch} of {model.EPOCHS}"))
     scored = rows.append_column(PREDICTION, pa.array(model.load(folder)(rows)))
     # The rows that it knows lie beside the model: the new baseline is made of them.
-    keep.mkdir(parents=True, exist_ok=True)
     parquet.write_table(scored.select(SCORED), folder / ROWS_FILE)
     return {
         "uri": expected["candidate_uri"],

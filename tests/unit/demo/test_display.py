@@ -16,6 +16,7 @@ from monitor.demo.captured import Captured
 from monitor.demo.flights import LANDED_AT
 from monitor.demo.folder import DemoFolder
 from monitor.demo.follow import Measured, Sent
+from monitor.demo.loop import Chapter
 from monitor.demo.replay import Topics
 from monitor.demo.story import Outcome, Plan
 from monitor.records import EVENT_TIME, EVENT_TIME_TYPE
@@ -69,6 +70,11 @@ def outcome(
         identities=counts,
         sent=sent,
         rows=rows,
+        chapters=[
+            Chapter(START, "Alert", "QualityLost fires: 2 of 2 windows matched"),
+            Chapter(START + timedelta(seconds=42), "Promoted", "version [2] serves everybody"),
+        ],
+        told=3,
         seconds=61.4,
     )
 
@@ -100,9 +106,10 @@ def shown(result: Outcome) -> str:
         pytest.param("Labels came for 16.7% of the flights", id="how many labels came"),
         pytest.param("driftline quality flights --config 'my demo/driftline.yaml'", id="where to see it by day"),
         pytest.param("--eval-config 'my demo/eval_config.pbtxt'", id="how to evaluate the files"),
-        pytest.param(
-            "driftline baseline list flights --config 'my demo/driftline.yaml'", id="commands that can be pasted"
-        ),
+        pytest.param("driftline retrain list --config 'my demo/driftline.yaml'", id="commands that can be pasted"),
+        pytest.param("QualityLost fires: 2 of 2 windows matched", id="what was found to be wrong"),
+        pytest.param("42 s   Promoted   version [2] serves everybody", id="what was done about it, and when"),
+        pytest.param("3 messages about it went to a webhook", id="who was told"),
         pytest.param("Took 61 s", id="how long it took"),
     ],
 )

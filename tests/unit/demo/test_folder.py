@@ -11,6 +11,8 @@ from monitor.demo import folder
 from monitor.demo.replay import Topics
 from monitor.errors import ConfigError
 
+AT = folder.Addresses("127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3", "127.0.0.1:4")
+
 
 def test_a_missing_folder_is_made(tmp_path: Path) -> None:
     place = folder.claim(tmp_path / "a" / "b")
@@ -61,7 +63,7 @@ def test_a_file_in_the_way_is_a_clear_error(tmp_path: Path) -> None:
 )
 def test_the_settings_it_writes_are_valid(tmp_path: Path, name: str) -> None:
     place = folder.claim(tmp_path / name)
-    folder.write_settings(place, ["one:9092", "two:9092"], Topics("requests", "labels"), "group")
+    folder.write_settings(place, ["one:9092", "two:9092"], Topics("requests", "labels"), "group", AT)
     settings = Settings.model_validate(yaml.safe_load(place.config.read_text(encoding="utf-8")))
     model = settings.models["flights"]
     assert settings.store == place.store
@@ -75,3 +77,10 @@ def test_the_settings_it_writes_are_valid(tmp_path: Path, name: str) -> None:
     assert model.labels.horizon == folder.LABEL_HORIZON
     assert model.evaluation is not None
     assert place.root / model.evaluation.eval_config == place.eval_config
+    assert model.retrain is not None
+    assert model.retrain.trainer.command is not None
+    assert model.retrain.trainer.command[-1] == str(place.training_rows)
+    assert model.retrain.canary is not None
+    assert model.retrain.canary.tf_serving is not None
+    assert model.retrain.canary.tf_serving.model_config_file == place.model_config
+    assert str(place.models) in place.model_config.read_text(encoding="utf-8").replace('\\"', '"')
