@@ -222,12 +222,13 @@ def test_a_failure_that_comes_again_changes_nothing_and_a_completion_after_it_is
     retrain = running(ledger)
     failed = retrain_events.fail(ledger, retrain.retrain_id, "trainer", "out of memory", NOON)
     assert retrain_events.fail(ledger, retrain.retrain_id, "trainer", "out of memory", NOON) == failed
-    for say in (
+    says: list[Callable[[], Retrain]] = [
         lambda: retrain_events.fail(ledger, retrain.retrain_id, "trainer", "something else", NOON),
         lambda: retrain_events.complete(ledger, retrain.retrain_id, "trainer", CANDIDATE, NOON),
         lambda: retrain_events.heartbeat(ledger, retrain.retrain_id, "trainer", NOON),
         lambda: retrain_events.cancel(ledger, retrain.retrain_id, "ada", NOON),
-    ):
+    ]
+    for say in says:
         with pytest.raises(retrain_events.NotAllowed):
             say()
     assert ledger.retrains.get(retrain.retrain_id) == failed
@@ -237,14 +238,15 @@ def test_callbacks_that_come_too_early_or_for_nothing_are_refused(ledger: Ledger
     wish = proposed(ledger)
     with pytest.raises(retrain_events.NotAllowed, match="is proposed: no run"):
         retrain_events.complete(ledger, wish.retrain_id, "trainer", CANDIDATE, NOON)
-    for say in (
+    says: list[Callable[[], Retrain]] = [
         lambda: retrain_events.complete(ledger, "r0", "trainer", CANDIDATE, NOON),
         lambda: retrain_events.fail(ledger, "r0", "trainer", "", NOON),
         lambda: retrain_events.heartbeat(ledger, "r0", "trainer", NOON),
         lambda: retrain_events.approve(ledger, "r0", "ada", NOON),
         lambda: retrain_events.cancel(ledger, "r0", "ada", NOON),
         lambda: retrain_events.confirm(ledger, "r0", "ada", NOON),
-    ):
+    ]
+    for say in says:
         with pytest.raises(retrain_events.UnknownRetrain, match="r0"):
             say()
     assert ledger.retrains.get(wish.retrain_id) == wish
