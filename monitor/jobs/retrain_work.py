@@ -37,6 +37,11 @@ class LongSteps:
         if self.executor is None:
             return do(retrain)
         key = (retrain.model, retrain.retrain_id, name)
+        for other in [each for each in self._running if each[:2] == key[:2] and each != key]:
+            # Somebody has asked for another way meanwhile, such as back: two steps of one retrain never run at once.
+            if not self._running[other].done():
+                return None
+            del self._running[other]
         if key not in self._running:
             self._running[key] = self.executor.submit(do, retrain)
         if not self._running[key].done():

@@ -20,7 +20,7 @@ from monitor.errors import InputError, StaleClaim, TransientError
 from monitor.jobs import retrain_events
 from monitor.store.ledger import Ledger
 from tests.ledgers import HOUR
-from tests.unit.act.steps import CANDIDATE
+from tests.unit.act.steps import CANDIDATE, MemoryRollout
 from tests.unit.jobs.retrain_world import FINGERPRINT, MODEL, SECOND, World, alert, opened, retrainer, settings_of
 
 MINUTE = timedelta(minutes=1)
@@ -433,6 +433,41 @@ def test_a_long_step_is_done_beside_and_its_lease_goes_on(ledger: Ledger) -> Non
         while world.newest().state is S.EVALUATING:
             world.look(timedelta(microseconds=1))
     assert world.newest().details["gate"]["reason"] == "after a while"
+
+
+def test_a_roll_back_waits_for_the_step_that_runs_beside(ledger: Ledger) -> None:
+    world = World(ledger)
+    begun, may_end = threading.Event(), threading.Event()
+    order: list[str] = []
+
+    class Slow(MemoryRollout):
+        def begin(self, retrain: Retrain) -> Found:
+            begun.set()
+            assert may_end.wait(30)
+            order.append("begin")
+            return super().begin(retrain)
+
+        def roll_back(self, retrain: Retrain) -> Found:
+            order.append("roll back")
+            return super().roll_back(retrain)
+
+    retrain = world.propose()
+    world.until(S.CANARY)
+    with ThreadPoolExecutor(4) as executor:
+        world.retrainer = retrainer(ledger, world.settings, world.outside)
+        world.retrainer.rollout, world.retrainer.executor = Slow(world.outside), executor
+        world.retrainer.__post_init__()
+        world.look()
+        assert begun.wait(30)
+        retrain_events.cancel(ledger, retrain.retrain_id, "ada", world.now)
+        for _ in range(5):
+            world.look()
+        assert world.newest().state is S.CANARY
+        may_end.set()
+        while not world.newest().ended:
+            world.look(timedelta(microseconds=1))
+    assert order == ["begin", "roll back"]
+    assert world.outside.canaries == set()
 
 
 def test_people_are_told_how_it_ended_once(ledger: Ledger) -> None:
