@@ -67,7 +67,10 @@ class Api:
         """Ask with the token of a scope, another token, or none."""
         token = given if given is not None else self.tokens[scope] if scope is not None else None
         sent = {} if token is None else {"Authorization": f"Bearer {token}"}
-        return self.client.request(method, path, json=body, content=content, headers=sent | dict(headers or {}))
+        answer: Response = self.client.request(
+            method, path, json=body, content=content, headers=sent | dict(headers or {})
+        )
+        return answer
 
     def proposed(self, model: str = "flights", **request: Any) -> Retrain:
         """Return a new retrain that waits for a person."""

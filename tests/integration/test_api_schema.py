@@ -82,7 +82,7 @@ def tried(api: Api, operation: Any, mode: GenerationMode, checks: list[Any], **f
 
     @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
     @given(operation.as_strategy(mode, **fixed))
-    def holds(case: Case) -> None:
+    def holds(case: Case[Any]) -> None:
         answer = case.call(headers=headers)
         case.validate_response(answer, checks=checks)
 

@@ -87,7 +87,8 @@ def test_what_was_asked_before_a_stop_is_answered(api: Api, monkeypatch: pytest.
         return []
 
     monkeypatch.setattr("monitor.store.alert_ledger.SqlAlerts.list", slow)
-    stop, found = serve_api(f"127.0.0.1:{port}", api.app), []
+    stop = serve_api(f"127.0.0.1:{port}", api.app)
+    found: list[tuple[int, bytes]] = []
     asking = threading.Thread(target=lambda: found.append(ask(port, "/v1/alerts", api.tokens[Scope.READ])))
     asking.start()
     assert inside.wait(10)
@@ -103,7 +104,8 @@ def test_what_was_asked_before_a_stop_is_answered(api: Api, monkeypatch: pytest.
 
 
 def test_more_requests_at_once_than_the_database_has_connections(api: Api) -> None:
-    port, found = free_port(), []
+    port = free_port()
+    found: list[int] = []
     stop = serve_api(f"127.0.0.1:{port}", api.app)
     token = api.tokens[Scope.READ]
     threads = [
