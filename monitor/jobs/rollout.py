@@ -93,7 +93,10 @@ class ServingRollout:
         Raises:
             TransientError: a span file cannot be read.
         """
-        model, settings = self._configured(retrain)
+        try:
+            model, settings = self._configured(retrain)
+        except InputError as error:
+            return Found(CanaryVerdict.BAD, str(error))
         held = self.ledger.rollouts.get(retrain.retrain_id)
         if held is None or settings is None:
             return Found(CanaryVerdict.BAD, "its canary never began, or the settings have none any more")
