@@ -63,7 +63,7 @@ class GateSettings(Strict):
         2.0, gt=0, description="Slowest that it may be, as a multiple of the present model."
     )
     timeout: Duration = Field(timedelta(minutes=10), description="How long loading it and running it may take.")
-    max_memory_mib: int = Field(4_096, ge=2_048, description="Address space that running it may take.")
+    max_memory_mib: int = Field(8_192, ge=2_048, description="Address space that running it may take.")
     max_size_mib: int = Field(2_048, ge=1, description="Size that its files may have.")
 
 

@@ -21,12 +21,13 @@ from monitor.config.settings import ModelSettings, Settings
 from monitor.cuts import SpanStorage
 from monitor.errors import ConfigError, InputError
 from monitor.jobs.gate_quality import answers_column, check_alike, opinion
-from monitor.jobs.gate_rows import GateRows, recent_rows, taken, unlabelled_rows
+from monitor.jobs.gate_rows import GateRows, features_of, recent_rows, taken, unlabelled_rows
 from monitor.jobs.labelling import Labeller
 from monitor.jobs.window_rows import ActiveBaselines
 from monitor.outside.candidates import worker
 from monitor.outside.candidates.resolve import SAVED_MODEL, VERSION, Candidate, resolved
 from monitor.outside.candidates.running import Job, Ran, run
+from monitor.profile.baseline import Baseline
 from monitor.store.ledger import Ledger
 
 _MIB = 1 << 20
@@ -38,9 +39,10 @@ class _Rejected(Exception):
 
 @dataclass
 class CandidateGate:
-    """Judges candidates of all models of one ledger. It takes as long as `retrain.gate.timeout` says, and not thread-safe.
+    """Judges candidates of all models of one ledger; safe to share between threads.
 
-    Nothing is changed: asked again about the same retrain, it looks again, at the rows that are labelled by then.
+    It may take somewhat longer than `retrain.gate.timeout`. It changes nothing: asked again about the same retrain, it looks
+    again, at the rows that are labelled by then.
     """
 
     ledger: Ledger
@@ -49,11 +51,6 @@ class CandidateGate:
     clock: Clock
     run: Callable[[Job, pa.Table], Ran] = run
     """Runs a candidate: in a process of its own."""
-
-    def __post_init__(self) -> None:
-        """Set up what it works with."""
-        self._labeller = Labeller(self.ledger, self.storage)
-        self._baselines = ActiveBaselines(self.ledger)
 
     def judge(self, retrain: Retrain) -> Found:
         """Load the candidate, smoke-test it and evaluate it beside the present version; `verdict` is a GateVerdict.
@@ -70,14 +67,6 @@ class CandidateGate:
         except (_Rejected, InputError, ConfigError) as error:
             return Found(GateVerdict.REJECTED, str(error).splitlines()[0], details)
         return Found(GateVerdict.PASSED, reason, details)
-
-    def labeller(self) -> Labeller:
-        """Return what brings rows and labels together."""
-        return self._labeller
-
-    def baselines(self) -> ActiveBaselines:
-        """Return the baselines, whose types the rows get."""
-        return self._baselines
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +100,22 @@ class _Judging:
                 return self._unlabelled(candidate, few)
             return self._labelled(candidate, rows)
 
+    def _labeller(self) -> Labeller:
+        return Labeller(self.gate.ledger, self.gate.storage)
+
+    def _baseline(self) -> Baseline | None:
+        return ActiveBaselines(self.gate.ledger).of(self.retrain.model)
+
     def _rows(self, version: str) -> GateRows:
-        gate = self.gate
         found = recent_rows(
-            gate.labeller(),
+            self._labeller(),
             self.retrain.model,
             self.model,
-            gate.baselines().of(self.retrain.model),
+            self._baseline(),
             newer_than=self.settings.labelled,
             most=self.settings.max_rows,
             but=version,
-            now=gate.clock.now(),
+            now=self.gate.clock.now(),
         )
         self.details["rows"] = {
             "version": found.version,
@@ -151,8 +145,7 @@ class _Judging:
         return found
 
     def _labelled(self, candidate: Candidate, found: GateRows) -> str:
-        features = found.features(self.model.privacy)
-        ran = self._ran(candidate, features, found.version)
+        ran = self._ran(candidate, features_of(found.rows, self.model.privacy), found.version)
         if ran.answers is None:
             if ran.lacking and self.settings.trust_trainer:
                 return self._by_trainer(f"the rows lack what it asks for ({ran.reason})")
@@ -175,17 +168,15 @@ class _Judging:
         """Smoke-test a candidate that no labels speak for, and take the trainer's word, where settings say so."""
         if not self.settings.trust_trainer:
             raise _Rejected(f"too few labels to judge it by: {why}")
-        gate = self.gate
         rows = unlabelled_rows(
-            gate.labeller(),
+            self._labeller(),
             self.retrain.model,
             self.model,
-            gate.baselines().of(self.retrain.model),
+            self._baseline(),
             most=self.settings.smoke_rows,
             but=str(self.retrain.candidate["version"]),
         )
-        found = GateRows(rows, "", 1, gate.clock.now(), gate.clock.now())
-        ran = self._ran(candidate, found.features(self.model.privacy), "")
+        ran = self._ran(candidate, features_of(rows, self.model.privacy), "")
         if ran.answers is None and not ran.lacking:
             raise _Rejected(f"the candidate failed its smoke test: {ran.reason}")
         return self._by_trainer(f"too few labels ({why})")

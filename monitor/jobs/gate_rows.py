@@ -11,7 +11,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from monitor import records as r
 from monitor.clock import to_micros
 from monitor.config.settings import ModelSettings, PrivacySettings
 from monitor.errors import InputError
@@ -48,15 +47,17 @@ class GateRows:
         times = self.rows.event_times
         return np.zeros(len(self.rows), np.bool_) if times is None else times >= to_micros(moment)
 
-    def features(self, privacy: PrivacySettings) -> pa.Table:
-        """Return what a model may be asked with: all but predictions, labels, and features that are not stored as they were."""
-        altered = [*privacy.hash, *privacy.truncate, *privacy.bucket, str(self.rows.prediction), str(self.rows.label)]
-        names = [
-            name
-            for name in self.rows.features.column_names
-            if not any(name == each or name.startswith(f"{each}.") for each in altered)
-        ]
-        return self.rows.features.select(names)
+
+def features_of(rows: Rows, privacy: PrivacySettings) -> pa.Table:
+    """Return what a model may be asked with: all but predictions, labels, and features that are not stored as they were."""
+    altered = [*privacy.hash, *privacy.truncate, *privacy.bucket]
+    names = [
+        name
+        for name in rows.features.column_names
+        if name not in (rows.prediction, rows.label)
+        and not any(name == each or name.startswith(f"{each}.") for each in altered)
+    ]
+    return rows.features.select(names)
 
 
 def recent_rows(
@@ -192,9 +193,7 @@ def _labelled(rows: Rows, most: int) -> Rows | None:
 
 def _types_of(rows: Rows) -> ColumnTypes:
     named = ((field.name, _TYPES.get(field.type)) for field in rows.features.schema)
-    return {
-        name: kind for name, kind in named if kind is not None and name not in (rows.prediction, rows.label, r.LABEL)
-    }
+    return {name: kind for name, kind in named if kind is not None and name not in (rows.prediction, rows.label)}
 
 
 def _together(parts: Sequence[Rows]) -> Rows:
