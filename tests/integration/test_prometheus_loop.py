@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -15,14 +17,26 @@ from monitor.api.application import application
 from monitor.api.serving import serve_api
 from monitor.clock import SystemClock
 from monitor.config.loading import parse_settings
+from monitor.config.settings import Settings
 from monitor.health import Health
+from monitor.loop import build_loop
 from monitor.store.ledger import Ledger
+from monitor.store.span_storage import open_storage
 from tests.conftest import free_port
 from tests.integration.prometheus import Watching, eventually, watching
 from tests.loopback import http_server
 
 SPOKEN = "of-the-alertmanager-alone"
-SETTINGS = f"models: {{flights: {{traffic: {{files: logs}}}}}}\napi: {{alertmanager_token: {SPOKEN}}}\n"
+SETTINGS = f"""\
+store: sqlite:///FOLDER/driftline.db
+spans: {{uri: "file:FOLDER/spans"}}
+models:
+  flights:
+    traffic: {{files: logs}}
+    retrain: {{trainer: {{type: command, command: [cat], folder: FOLDER}}, min_labelled_rows: 0}}
+policies: [{{name: retrain, match: alertname="LatencyHigh", action: retrain}}]
+api: {{alertmanager_token: {SPOKEN}}}
+"""
 RULE = {
     "alert": "LatencyHigh",
     "expr": "test_latency_seconds > 1",
@@ -46,6 +60,7 @@ class Api:
     url: str
     ledger: Ledger
     registry: CollectorRegistry
+    settings: Settings
 
     def alert(self) -> Alert | None:
         return next(iter(self.ledger.alerts.list("flights")), None)
@@ -58,10 +73,10 @@ class Api:
 def api(tmp_path: Path) -> Iterator[Api]:
     clock, registry, address = SystemClock(), CollectorRegistry(), f"127.0.0.1:{free_port()}"
     ledger = Ledger.open(f"sqlite:///{tmp_path}/driftline.db", "default")
-    settings = parse_settings(SETTINGS, "driftline.yaml", {})
+    settings = parse_settings(SETTINGS.replace("FOLDER", str(tmp_path)), "driftline.yaml", {})
     stop = serve_api(address, application(settings, ledger, registry, Health(clock), clock))
     try:
-        yield Api(f"http://{address}/v1/alerts/alertmanager", ledger, registry)
+        yield Api(f"http://{address}/v1/alerts/alertmanager", ledger, registry, settings)
     finally:
         stop()
         ledger.close()
@@ -101,6 +116,36 @@ def test_a_metric_that_crosses_is_an_alert_once_until_it_is_well_again(tmp_path:
         gauge.labels("flights").set(5)
         again = eventually(lambda: next(iter(api.ledger.alerts.firing()), None), "it fires anew")
         assert (again.fingerprint, again.episode) == (firing.fingerprint, 2)
+
+
+def test_a_metric_that_crosses_starts_a_retrain_once(tmp_path: Path, api: Api) -> None:
+    storage, clock = open_storage(api.settings.spans.uri), SystemClock()
+    with ThreadPoolExecutor(1) as executor, watching(tmp_path, [RULE], api.url, SPOKEN) as watched:
+        loops = [build_loop(api.settings, api.ledger, storage, clock, executor) for _ in range(2)]
+
+        def looked() -> bool:
+            """Two monitors look at the model, the second while the first has its lease."""
+            for holder, loop in zip(("one", "two"), loops, strict=True):
+                lease = api.ledger.leases.acquire("model:flights", holder, clock.now(), timedelta(minutes=1))
+                if lease is not None:
+                    loop.tick("flights", lease)
+            return bool(api.ledger.retrains.list("flights"))
+
+        gauge = latency(watched)
+        assert not looked()
+        gauge.labels("flights").set(3)
+        eventually(looked, "a retrain begins")
+        repeated = api.received("repeated")
+        eventually(
+            lambda: looked() and api.received("repeated") >= repeated + 2, "the alert is posted again, and again"
+        )
+    (retrain,) = api.ledger.retrains.list("flights")
+    firing = api.alert()
+    assert firing is not None
+    assert (retrain.policy, retrain.fingerprint, retrain.episode) == ("retrain", firing.fingerprint, 1)
+    assert retrain.request["why"]["alert"]["origin"] == "alertmanager"
+    decided = api.ledger.decisions.list("flights")
+    assert [str(each.decision.outcome) for each in decided].count("acted") == 1
 
 
 def test_a_wrong_token_is_refused_and_nothing_is_stored(tmp_path: Path, api: Api) -> None:
