@@ -145,7 +145,7 @@ def test_a_metric_that_crosses_starts_a_retrain_once(tmp_path: Path, api: Api) -
     assert (retrain.policy, retrain.fingerprint, retrain.episode) == ("retrain", firing.fingerprint, 1)
     assert retrain.request["why"]["alert"]["origin"] == "alertmanager"
     decided = api.ledger.decisions.list("flights")
-    assert [str(each.decision.outcome) for each in decided].count("acted") == 1
+    assert [str(each.decided.decision.outcome) for each in decided].count("acted") == 1
 
 
 def test_a_wrong_token_is_refused_and_nothing_is_stored(tmp_path: Path, api: Api) -> None:
