@@ -11,7 +11,7 @@ import pytest
 from monitor.alert.alert import Alert, AlertState, Origin
 from monitor.errors import InputError
 from monitor.store import audit
-from monitor.store.alert_ledger import NotFiring, UnknownAlert
+from monitor.store.alert_ledger import NotFiring, SqlAlerts, UnknownAlert
 from monitor.store.ledger import Ledger
 from monitor.store.silence_ledger import UnknownSilence
 from tests.contract.alert_world import SKEW, World, settings_of
@@ -78,7 +78,9 @@ def test_alerts_are_listed_by_model_and_state(ledger: Ledger) -> None:
     assert ledger.alerts.list(model="model") == [alert]
     assert ledger.alerts.list(state=AlertState.RESOLVED) == [nameless]
     assert ledger.alerts.firing() == [alert, other]
-    assert Ledger.open(str(ledger.database.engine.url.render_as_string(hide_password=False)), "b").alerts.list() == []
+    others = SqlAlerts(ledger.database, "another team")
+    assert others.list() == []
+    assert others.get(alert.fingerprint) is None
 
 
 @pytest.mark.parametrize(
