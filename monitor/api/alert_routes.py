@@ -9,9 +9,9 @@ from fastapi import Path, Query, Response
 
 from monitor.alert.alert import Alert, AlertState
 from monitor.alert.silence import Silence
-from monitor.api.access import Asked, guarded
 from monitor.api.answers import AlertAnswer, AlertEventAnswer, AlertWithEvents, SilenceAnswer
 from monitor.api.bodies import Acknowledge, Assign, NewSilence
+from monitor.api.routing import Asked, guarded
 from monitor.errors import InputError
 from monitor.store.alert_ledger import UnknownAlert
 from monitor.store.token_ledger import Scope

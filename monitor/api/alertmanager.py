@@ -7,9 +7,9 @@ from datetime import datetime
 import structlog
 
 from monitor.alert.alert import Alert, AlertState, Origin
-from monitor.api.access import Asked, guarded
 from monitor.api.answers import TakenAnswer
 from monitor.api.bodies import PostedAlert, PostedAlerts
+from monitor.api.routing import Asked, guarded
 from monitor.store.token_ledger import Scope
 
 router = guarded(Scope.OPERATE, "alerts", alertmanager=True)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field
 
 from monitor.act.retrain import Confirmation, RetrainState
 from monitor.alert.alert import AlertState, Origin
 
 Verdict = Literal["ok", "flagged", "insufficient_evidence"]
-Json = dict[str, JsonValue]
 
 
 class _Shown(BaseModel):

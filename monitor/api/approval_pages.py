@@ -14,9 +14,10 @@ from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from monitor.act.retrain import Retrain
-from monitor.api.access import NamedRoute, Office, address_of, office_of
+from monitor.api.access import Office, address_of, office_of
 from monitor.api.approving import APPROVE, REJECT, Waiting, answer, said, waiting
 from monitor.api.pages import page
+from monitor.api.routing import NamedRoute
 from monitor.jobs.retrain_events import NotAllowed
 
 _FINDINGS = 10

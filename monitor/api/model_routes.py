@@ -8,9 +8,9 @@ from typing import Annotated
 from fastapi import Path, Query, Response
 from starlette.exceptions import HTTPException
 
-from monitor.api.access import Asked, Call, guarded
 from monitor.api.answers import BaselineAnswer, EvaluationAnswer, FindingsAnswer, ModelAnswer, WindowAnswer
 from monitor.api.bodies import Moment
+from monitor.api.routing import Asked, Call, guarded
 from monitor.store.page_ledger import Page
 from monitor.store.token_ledger import Scope
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Request, Response
 
-from monitor.api.access import NamedRoute, admit, is_local
+from monitor.api.access import admit, is_local
+from monitor.api.routing import NamedRoute
 from monitor.store.token_ledger import Scope
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import orjson
 from fastapi import Query
 
 from monitor.act.decision import RecordedDecision
-from monitor.api.access import Asked, guarded
 from monitor.api.answers import AuditAnswer, DecisionAnswer
+from monitor.api.routing import Asked, guarded
 from monitor.store.token_ledger import Scope
 
 reading = guarded(Scope.READ, "records")

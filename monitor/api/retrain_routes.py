@@ -11,9 +11,9 @@ from fastapi import Header, Path, Query, Response
 
 from monitor.act.retrain import Retrain, RetrainState
 from monitor.act.trainer_request import request_of
-from monitor.api.access import Asked, guarded
 from monitor.api.answers import RetrainAnswer, RetrainEventAnswer, RetrainWithEvents
 from monitor.api.bodies import Cancel, Completed, Failed, NewRetrain
+from monitor.api.routing import Asked, guarded
 from monitor.jobs import retrain_events
 from monitor.jobs.retrain_events import UnknownRetrain
 from monitor.outside.candidates.resolve import below
