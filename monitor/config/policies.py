@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Sequence
 from datetime import timedelta
 from typing import Literal
 
@@ -54,3 +55,17 @@ class PolicySettings(Strict):
         if self.approval == "required" and self.action != "retrain":
             raise ValueError(f"policy {self.name!r}: `approval` is for `action: retrain`")
         return self
+
+
+def misnamed_policies(
+    policies: Sequence[PolicySettings], receivers: Collection[str]
+) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Yield where policies share a name, by which decisions are told apart, or tell a receiver that there is not, and why."""
+    names: set[str] = set()
+    for place, policy in enumerate(policies):
+        if policy.name in names:
+            yield ("policies", place, "name"), f"two policies are called {policy.name!r}"
+        names.add(policy.name)
+        if policy.receiver is not None and policy.receiver not in receivers:
+            known = ", ".join(sorted(receivers)) or "none"
+            yield ("policies", place, "receiver"), f"no receiver {policy.receiver!r} in `receivers`; there is: {known}"

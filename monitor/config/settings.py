@@ -14,7 +14,7 @@ from monitor.config.durations import Duration
 from monitor.config.evaluation import EvaluationSettings
 from monitor.config.gpus import GpuSettings
 from monitor.config.located import refuse
-from monitor.config.policies import PolicySettings
+from monitor.config.policies import PolicySettings, misnamed_policies
 from monitor.config.receivers import ReceiverSettings
 from monitor.config.retraining import RetrainSettings
 from monitor.config.strict import Strict
@@ -333,6 +333,7 @@ class Settings(Strict):
     @model_validator(mode="after")
     def _alerts_name_what_is_there(self) -> Settings:
         refuse(misnamed(self.alerts, self.routes, self.models, self.receivers))
+        refuse(misnamed_policies(self.policies, self.receivers))
         return self
 
     @model_validator(mode="after")

@@ -17,6 +17,7 @@ from monitor.alert.alert import Alert, AlertState, Origin
 from monitor.config.policies import PolicySettings
 from monitor.config.retraining import RetrainSettings
 from tests.ledgers import HOUR, NOON
+from tests.unit.jobs.retrain_world import settings_of
 
 TRAINER: dict[str, Any] = {"trainer": {"type": "kafka", "topic": "retrains"}, "min_labelled_rows": 500}
 RETRAIN = RetrainSettings.model_validate(TRAINER)
@@ -267,3 +268,16 @@ def test_settings_that_make_no_sense_are_refused(given: dict[str, Any], says: st
 
 def test_a_decision_about_a_moment_later_is_the_same() -> None:
     assert decide(policy(), ALERT, FACTS, NOON) == decide(policy(), ALERT, FACTS, NOON + timedelta(minutes=1))
+
+
+@pytest.mark.parametrize(
+    ("policies", "says"),
+    [
+        ([{}, {}], "two policies are called 'again'"),
+        ([{"receiver": "pagre"}], "no receiver 'pagre' in `receivers`; there is: pager, team"),
+    ],
+)
+def test_policies_that_do_not_go_with_the_other_settings_are_refused(policies: list[dict[str, Any]], says: str) -> None:
+    given = {"name": "again", "match": 'alertname="QualityLost"', "action": "retrain"}
+    with pytest.raises(ValueError, match=says):
+        settings_of(policies=[given | more for more in policies])
