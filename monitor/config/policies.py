@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from monitor.config.durations import Duration
 from monitor.config.hours import Hours, Zone
+from monitor.config.located import Problem
 from monitor.config.strict import Strict
 from monitor.matchers import Matchers
 
@@ -57,9 +58,7 @@ class PolicySettings(Strict):
         return self
 
 
-def misnamed_policies(
-    policies: Sequence[PolicySettings], receivers: Collection[str]
-) -> Iterator[tuple[tuple[str | int, ...], str]]:
+def misnamed_policies(policies: Sequence[PolicySettings], receivers: Collection[str]) -> Iterator[Problem]:
     """Yield where policies share a name, by which decisions are told apart, or tell a receiver that there is not, and why."""
     names: set[str] = set()
     for place, policy in enumerate(policies):
