@@ -8,11 +8,10 @@ from datetime import datetime
 from itertools import groupby
 
 from monitor.act.lifecycle import Event
-from monitor.act.retrain import Confirmation, Retrain, RetrainState
+from monitor.act.retrain import Confirmation, Retrain, RetrainEvent, RetrainState
 from monitor.alert.alert import AlertState
 from monitor.demo.flights import MODEL
 from monitor.store.ledger import Ledger
-from monitor.act.retrain import RetrainEvent
 
 _TITLES = {
     "propose": "Retrain",
