@@ -102,12 +102,10 @@ class Monitor:
             if lease is None:
                 break
             judgement = self._judge.judge(pending, model)
-            told = self.ledger.verdicts.record(judgement, lease, self.clock.now())
+            self.ledger.verdicts.record(judgement, lease, self.clock.now())
             judged += 1
             self.metrics.windows.labels(name, judgement.verdict).inc()
             _log.info("window_judged", **describe(judgement))
-            if told:
-                _log.warning("window_flagged", **describe(judgement))
         return judged
 
     def _measure(self, name: str, model: ModelSettings) -> None:

