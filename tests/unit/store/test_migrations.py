@@ -60,3 +60,12 @@ def _migrate(connection: Connection, step: Callable[[Config, str], None], revisi
 def test_opening_again_changes_nothing(tmp_path: Path) -> None:
     for _ in range(2):
         Database(f"sqlite:///{tmp_path}/ledger.db").close()
+
+
+def test_all_migrations_can_go_back_and_forth(tmp_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path}/ledger.db")
+    with engine.begin() as connection:
+        for step, revision in ((command.upgrade, "head"), (command.downgrade, "base"), (command.upgrade, "head")):
+            _migrate(connection, step, revision)
+        assert compare_metadata(MigrationContext.configure(connection), loop_tables.alerts.metadata) == []
+    engine.dispose()
