@@ -37,8 +37,8 @@ from collectors.sources import open_sources
 from monitor.clock import SystemClock, rfc3339
 from monitor.config.loading import parse_settings
 from monitor.config.settings import Settings
+from monitor.jobs.alert.notifying import Notifier
 from monitor.jobs.monitoring import Monitor
-from monitor.jobs.notifying import Notifier
 from monitor.loop import build_loop, build_notifier
 from monitor.metrics import MonitorMetrics
 from monitor.profile.baseline import create_baseline

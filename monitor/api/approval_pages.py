@@ -18,7 +18,7 @@ from monitor.api.access import Office, address_of, office_of
 from monitor.api.approving import APPROVE, REJECT, Waiting, answer, said, waiting
 from monitor.api.pages import page
 from monitor.api.routing import NamedRoute
-from monitor.jobs.retrain_events import NotAllowed
+from monitor.jobs.retrain.events import NotAllowed
 
 _FINDINGS = 10
 _FORM = "application/x-www-form-urlencoded"

@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 
 from monitor.act.retrain import Retrain, RetrainState
 from monitor.clock import rfc3339
-from monitor.jobs import retrain_events
-from monitor.jobs.retrain_events import NotAllowed
+from monitor.jobs.retrain import events as retrain_events
+from monitor.jobs.retrain.events import NotAllowed
 from monitor.store.approval_ledger import ApprovalLink
 from monitor.store.ledger import Ledger
 

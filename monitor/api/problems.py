@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from monitor.errors import Backpressure, DriftlineError, InputError, StaleClaim, TransientError
-from monitor.jobs.retrain_events import NotAllowed, UnknownRetrain
+from monitor.jobs.retrain.events import NotAllowed, UnknownRetrain
 from monitor.store.alert_ledger import NotFiring, UnknownAlert
 from monitor.store.retrain_ledger import KeyReused, LiveRetrain
 from monitor.store.silence_ledger import UnknownSilence

@@ -14,8 +14,8 @@ from monitor.act.trainer_request import request_of
 from monitor.api.answers import RetrainAnswer, RetrainEventAnswer, RetrainWithEvents
 from monitor.api.bodies import Cancel, Completed, Failed, NewRetrain
 from monitor.api.routing import Asked, guarded
-from monitor.jobs import retrain_events
-from monitor.jobs.retrain_events import UnknownRetrain
+from monitor.jobs.retrain import events as retrain_events
+from monitor.jobs.retrain.events import UnknownRetrain
 from monitor.outside.candidates.resolve import below
 from monitor.store.token_ledger import Scope
 

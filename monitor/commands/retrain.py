@@ -51,7 +51,7 @@ def trigger(*, model: str, config: Path, reason: str, key: str | None, actor: st
     import hashlib
 
     from monitor.clock import SystemClock
-    from monitor.jobs import retrain_events
+    from monitor.jobs.retrain import events as retrain_events
 
     settings, _, ledger = opened_model(config, model)
     digest = None if key is None else hashlib.sha256(f"{model}\n{reason}".encode()).hexdigest()
@@ -163,7 +163,7 @@ def approve(*, retrain_id: str, config: Path, actor: str | None) -> None:
     import getpass
 
     from monitor.clock import SystemClock
-    from monitor.jobs import retrain_events
+    from monitor.jobs.retrain import events as retrain_events
 
     who = actor or getpass.getuser()
     retrain = retrain_events.approve(opened_ledger(config), retrain_id, who, SystemClock().now())
@@ -185,7 +185,7 @@ def cancel(*, retrain_id: str, config: Path, reason: str, actor: str | None) -> 
     import getpass
 
     from monitor.clock import SystemClock
-    from monitor.jobs import retrain_events
+    from monitor.jobs.retrain import events as retrain_events
 
     who = actor or getpass.getuser()
     retrain = retrain_events.cancel(opened_ledger(config), retrain_id, who, SystemClock().now(), reason)
@@ -207,7 +207,7 @@ def confirm(*, retrain_id: str, config: Path, actor: str | None) -> None:
     import getpass
 
     from monitor.clock import SystemClock
-    from monitor.jobs import retrain_events
+    from monitor.jobs.retrain import events as retrain_events
 
     who = actor or getpass.getuser()
     retrain = retrain_events.confirm(opened_ledger(config), retrain_id, who, SystemClock().now())

@@ -15,7 +15,7 @@ from monitor.demo.captured import Captured
 from monitor.demo.flights import MODEL
 from monitor.demo.replay import Progress
 from monitor.errors import TransientError
-from monitor.jobs.retrain_releasing import PROMOTING, ROLLING_BACK
+from monitor.jobs.retrain.releasing import PROMOTING, ROLLING_BACK
 from monitor.store.ledger import Ledger
 
 AHEAD_REQUESTS = 3_000

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from monitor.clock import Clock
-from monitor.jobs.acting import Actor
-from monitor.jobs.alerting import Alerter
-from monitor.jobs.retraining import Retrainer
+from monitor.jobs.act.acting import Actor
+from monitor.jobs.alert.alerting import Alerter
+from monitor.jobs.retrain.retraining import Retrainer
 from monitor.store.leases import Lease
 
 

@@ -14,7 +14,7 @@ from monitor.alert.alert import Alert
 from monitor.clock import rfc3339
 from monitor.config.loading import parse_settings
 from monitor.config.settings import Settings, WindowSettings
-from monitor.jobs.alerting import Alerter
+from monitor.jobs.alert.alerting import Alerter
 from monitor.records import WindowKey
 from monitor.store import loop_tables as t
 from monitor.store.ledger import Ledger

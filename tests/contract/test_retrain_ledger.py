@@ -16,7 +16,7 @@ from monitor.act.lifecycle import Event, IllegalTransition
 from monitor.act.retrain import Confirmation, Retrain, RetrainState
 from monitor.alert.notification import Notification, Told, message_id
 from monitor.errors import DriftlineError, StaleClaim
-from monitor.jobs import retrain_events
+from monitor.jobs.retrain import events as retrain_events
 from monitor.store import audit
 from monitor.store import loop_tables as t
 from monitor.store.ledger import Ledger

@@ -17,8 +17,8 @@ from monitor.act.retrain import RetrainState
 from monitor.act.steps import CanaryVerdict, Progress
 from monitor.alert.alert import AlertState
 from monitor.errors import TransientError
-from monitor.jobs import retrain_events
-from monitor.jobs.acting import Actor
+from monitor.jobs.act.acting import Actor
+from monitor.jobs.retrain import events as retrain_events
 from monitor.store import loop_tables as t
 from monitor.store.ledger import Ledger
 from tests.conftest import ROOT

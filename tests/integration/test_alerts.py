@@ -15,7 +15,7 @@ from sqlalchemy import select
 from monitor.alert.alert import Alert, AlertState
 from monitor.clock import SystemClock
 from monitor.config.loading import load_settings
-from monitor.jobs.alerting import Alerter
+from monitor.jobs.alert.alerting import Alerter
 from monitor.store import loop_tables as t
 from monitor.store.ledger import Ledger
 from monitor.store.metrics import LedgerMetrics

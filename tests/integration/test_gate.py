@@ -17,7 +17,7 @@ from monitor.act.steps import Found, GateVerdict
 from monitor.clock import SystemClock
 from monitor.errors import InputError
 from monitor.evaluate.model_operations import check_operations
-from monitor.jobs.gate import CandidateGate
+from monitor.jobs.release.gate import CandidateGate
 from monitor.outside.candidates.running import Job, Ran, run
 from monitor.store.ledger import Ledger
 from tests.unit.jobs.gate_world import ROWS, retrain, served, settings

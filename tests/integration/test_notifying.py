@@ -25,7 +25,7 @@ from monitor.alert.notification import Notification, Told
 from monitor.alert.payloads.alertmanager_webhook import alertmanager_webhook
 from monitor.clock import Deadline, ManualClock, SystemClock, rfc3339
 from monitor.config.settings import Settings
-from monitor.jobs.notifying import Notifier
+from monitor.jobs.alert.notifying import Notifier
 from monitor.metrics import MonitorMetrics
 from monitor.outside.http import HttpClient
 from monitor.outside.receivers.sending import senders_of
@@ -149,7 +149,7 @@ import sys, threading
 from prometheus_client import CollectorRegistry
 from monitor.clock import SystemClock
 from monitor.config.settings import Settings
-from monitor.jobs.notifying import Notifier
+from monitor.jobs.alert.notifying import Notifier
 from monitor.metrics import MonitorMetrics
 from monitor.outside.http import HttpClient
 from monitor.outside.receivers.sending import senders_of

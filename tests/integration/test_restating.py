@@ -19,7 +19,7 @@ from monitor.clock import ManualClock, to_micros
 from monitor.config.settings import Settings
 from monitor.cuts import Cut
 from monitor.hashing import hash_ids
-from monitor.jobs.alerting import Alerter
+from monitor.jobs.alert.alerting import Alerter
 from monitor.jobs.monitoring import Monitor
 from monitor.metrics import MonitorMetrics
 from monitor.profile.baseline import create_baseline

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from monitor.clock import rfc3339
-from monitor.jobs import retrain_events
+from monitor.jobs.retrain import events as retrain_events
 from monitor.store.approval_ledger import SqlApprovals
 from tests.apis import Api
 

@@ -16,7 +16,7 @@ from sqlalchemy import event
 from monitor.act.retrain import Retrain, RetrainState
 from monitor.alert.alert import Alert, AlertState, Origin, fingerprint_of
 from monitor.config.settings import Settings
-from monitor.jobs.retraining import Retrainer
+from monitor.jobs.retrain.retraining import Retrainer
 from monitor.store.leases import Lease
 from monitor.store.ledger import Ledger
 from tests.ledgers import NOON

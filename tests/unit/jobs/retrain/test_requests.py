@@ -21,15 +21,15 @@ from monitor.clock import to_micros
 from monitor.config.settings import Settings, WindowSettings
 from monitor.cuts import Partition
 from monitor.errors import InputError
-from monitor.jobs import retrain_requests
-from monitor.jobs.retrain_requests import request_for
+from monitor.jobs.retrain import requests as retrain_requests
+from monitor.jobs.retrain.requests import request_for
 from monitor.outside.candidates.resolve import below
 from monitor.records import SpanKind
 from monitor.store.ledger import Ledger
 from monitor.window.label_due import Look, Stage
 from tests.ledgers import EVALUATION, HOUR, NOON, Hand, held, key
 
-SCHEMA = json.loads((Path(__file__).parents[3] / "docs" / "retrain-request.schema.json").read_text(encoding="utf-8"))
+SCHEMA = json.loads((Path(__file__).parents[4] / "docs" / "retrain-request.schema.json").read_text(encoding="utf-8"))
 WINDOWS = WindowSettings(length=HOUR, allowed_lateness=timedelta(0))
 LOOK = Look(1, 7, 1, NOON, NOON)
 ALERT = Alert(

@@ -19,7 +19,7 @@ from monitor.alert.telling import tellings
 from monitor.alert.templates import annotated
 from monitor.clock import rfc3339
 from monitor.config.settings import Settings
-from monitor.jobs.alert_rules import Rule
+from monitor.jobs.alert.rules import Rule
 from monitor.store.alert_ledger import Happened, Revised
 from monitor.store.alert_rows import KeptAlert
 

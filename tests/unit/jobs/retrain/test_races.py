@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from monitor.act.lifecycle import TRANSITIONS, Event
 from monitor.act.steps import CanaryVerdict, Headroom, Progress
 from monitor.errors import DriftlineError, InvariantBroken, TransientError
-from monitor.jobs import retrain_events
+from monitor.jobs.retrain import events as retrain_events
 from tests.unit.act.steps import CANDIDATE
 from tests.unit.jobs.retrain_world import MODEL, World, opened, settings_of
 

@@ -14,8 +14,8 @@ import structlog
 from monitor.alert.alert import Alert, AlertState
 from monitor.alert.expression import Outcome, evaluate
 from monitor.config.settings import Settings
-from monitor.jobs.alert_rules import ModelRules
-from monitor.jobs.alert_turn import Turn
+from monitor.jobs.alert.rules import ModelRules
+from monitor.jobs.alert.turn import Turn
 from monitor.store.alert_ledger import Happened, Look
 from monitor.store.alert_rows import KeptAlert
 from monitor.store.leases import Lease

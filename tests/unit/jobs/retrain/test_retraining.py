@@ -17,7 +17,7 @@ from monitor.act.retrain import Confirmation, Retrain, RetrainState
 from monitor.act.steps import CanaryVerdict, Found, GateVerdict, Headroom, Progress, Report
 from monitor.alert.alert import AlertState
 from monitor.errors import InputError, StaleClaim, TransientError
-from monitor.jobs import retrain_events
+from monitor.jobs.retrain import events as retrain_events
 from monitor.store.ledger import Ledger
 from tests.ledgers import HOUR
 from tests.unit.act.steps import CANDIDATE, MemoryRollout

@@ -20,8 +20,8 @@ from monitor.config.canary import CanarySettings
 from monitor.config.settings import ModelSettings, Settings
 from monitor.cuts import SpanStorage
 from monitor.errors import ConfigError, InputError, TransientError
-from monitor.jobs.adopting import candidate_baseline
-from monitor.jobs.canary_watching import Canary, watch
+from monitor.jobs.release.adopting import candidate_baseline
+from monitor.jobs.release.canary_watching import Canary, watch
 from monitor.outside.canary_webhook import CanaryWebhook
 from monitor.outside.candidates.resolve import resolved
 from monitor.outside.http import HttpClient

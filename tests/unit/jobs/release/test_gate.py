@@ -16,7 +16,7 @@ from monitor.act.steps import Found, GateVerdict
 from monitor.clock import ManualClock
 from monitor.errors import TransientError
 from monitor.evaluate.examples import Floats
-from monitor.jobs.gate import CandidateGate
+from monitor.jobs.release.gate import CandidateGate
 from monitor.outside.candidates.running import Job, Ran
 from monitor.store.ledger import Ledger
 from tests.ledgers import HOUR, NOON

@@ -15,15 +15,15 @@ from monitor.act.steps import Gate, Gpus, Rollout, Trainer
 from monitor.act.timing import due
 from monitor.config.settings import Settings
 from monitor.errors import InvariantBroken, TransientError
-from monitor.jobs import retrain_after, retrain_releasing, retrain_training
-from monitor.jobs.retrain_events import stop_until
-from monitor.jobs.retrain_news import News
-from monitor.jobs.retrain_work import ACTOR, LongSteps, Work
+from monitor.jobs.retrain import after, releasing, training
+from monitor.jobs.retrain.events import stop_until
+from monitor.jobs.retrain.news import News
+from monitor.jobs.retrain.work import ACTOR, LongSteps, Work
 from monitor.store.leases import Lease
 from monitor.store.ledger import Ledger
 
 _log = structlog.get_logger(__name__)
-_STEPS = {**retrain_training.STEPS, **retrain_releasing.STEPS}
+_STEPS = {**training.STEPS, **releasing.STEPS}
 
 
 @dataclass
@@ -62,7 +62,7 @@ class Retrainer:
         if work is not None:
             for ended in self.ledger.retrains.to_look_after(model):
                 if due(ended, now):
-                    self._told(ended, retrain_after.look_after(work, ended))
+                    self._told(ended, after.look_after(work, ended))
         live = self.ledger.retrains.live(model)
         self._long.keep(model, None if live is None else live.retrain_id)
         if live is None:

@@ -17,9 +17,9 @@ from monitor.act.retrain import Confirmation, RetrainState
 from monitor.act.steps import CanaryVerdict, Found, Headroom, Progress
 from monitor.alert.alert import Alert, AlertState
 from monitor.errors import InputError, StaleClaim, TransientError
-from monitor.jobs import retrain_events
-from monitor.jobs.acting import Actor
-from monitor.jobs.retrain_events import RequestFor
+from monitor.jobs.act.acting import Actor
+from monitor.jobs.retrain import events as retrain_events
+from monitor.jobs.retrain.events import RequestFor
 from monitor.store import loop_tables as t
 from monitor.store.ledger import Ledger
 from tests.ledgers import HOUR, NOON

@@ -10,7 +10,7 @@ from monitor.act.timing import over, words
 from monitor.alert.alert import Alert, AlertState
 from monitor.clock import rfc3339
 from monitor.errors import InputError, TransientError
-from monitor.jobs.retrain_work import Work
+from monitor.jobs.retrain.work import Work
 from monitor.store.ledger import Ledger
 
 LAST_WINDOW = "last_window"

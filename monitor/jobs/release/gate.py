@@ -20,9 +20,9 @@ from monitor.config.retraining import GateSettings
 from monitor.config.settings import ModelSettings, Settings
 from monitor.cuts import SpanStorage
 from monitor.errors import ConfigError, InputError
-from monitor.jobs.gate_quality import answers_column, check_alike, opinion
-from monitor.jobs.gate_rows import GateRows, features_of, recent_rows, taken, unlabelled_rows
 from monitor.jobs.labelling import Labeller
+from monitor.jobs.release.gate_quality import answers_column, check_alike, opinion
+from monitor.jobs.release.gate_rows import GateRows, features_of, recent_rows, taken, unlabelled_rows
 from monitor.jobs.window_rows import ActiveBaselines
 from monitor.outside.candidates import worker
 from monitor.outside.candidates.resolve import SAVED_MODEL, VERSION, Candidate, resolved

@@ -16,8 +16,8 @@ from monitor.act.steps import CanaryVerdict, Found, GateVerdict
 from monitor.act.timing import GIVE_UP_AFTER, lasts
 from monitor.clock import rfc3339
 from monitor.errors import InputError, TransientError
-from monitor.jobs.retrain_after import LAST_WINDOW, newest_window
-from monitor.jobs.retrain_work import Work, as_document
+from monitor.jobs.retrain.after import LAST_WINDOW, newest_window
+from monitor.jobs.retrain.work import Work, as_document
 
 PROMOTING = "promoting"
 """In the details: the promotion has begun, and cannot be cancelled any more."""

@@ -20,7 +20,7 @@ from monitor.config.settings import Settings
 from monitor.errors import InputError, TransientError
 from monitor.jobs.baselines import baseline_from_windows
 from monitor.jobs.judging import Judge
-from monitor.jobs.rollout import ServingRollout
+from monitor.jobs.release.rollout import ServingRollout
 from monitor.jobs.window_rows import ActiveBaselines
 from monitor.outside.http import HttpClient
 from monitor.records import EVENT_TIME_TYPE

@@ -17,7 +17,7 @@ from monitor.alert.notification import Notification, Told
 from monitor.clock import ManualClock
 from monitor.config.settings import Settings
 from monitor.errors import TransientError
-from monitor.jobs.notifying import Notifier
+from monitor.jobs.alert.notifying import Notifier
 from monitor.metrics import MonitorMetrics
 from monitor.outside.http import Refused
 from monitor.outside.receivers.sender import Busy, Sender

@@ -14,7 +14,7 @@ from monitor.act.steps import Found, Gate, Gpus, Rollout, Trainer
 from monitor.act.timing import backoff, over
 from monitor.alert.notification import Notification
 from monitor.config.retraining import RetrainSettings
-from monitor.jobs.retrain_news import News
+from monitor.jobs.retrain.news import News
 from monitor.store.leases import Lease
 from monitor.store.ledger import Ledger
 

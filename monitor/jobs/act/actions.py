@@ -19,8 +19,8 @@ from monitor.clock import rfc3339
 from monitor.config.policies import PolicySettings
 from monitor.config.settings import Settings
 from monitor.errors import InputError, TransientError
-from monitor.jobs.retrain_events import RequestFor, asked
-from monitor.jobs.retrain_news import News
+from monitor.jobs.retrain.events import RequestFor, asked
+from monitor.jobs.retrain.news import News
 from monitor.store import outbox
 from monitor.store.ledger import Ledger
 from monitor.store.retrain_rows import wish

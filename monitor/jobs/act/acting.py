@@ -15,9 +15,9 @@ from monitor.alert.alert import Alert, AlertState
 from monitor.config.policies import PolicySettings
 from monitor.config.settings import Settings
 from monitor.errors import InputError
-from monitor.jobs.acting_facts import Known
-from monitor.jobs.actions import Actions
-from monitor.jobs.retrain_events import RequestFor
+from monitor.jobs.act.actions import Actions
+from monitor.jobs.act.facts import Known
+from monitor.jobs.retrain.events import RequestFor
 from monitor.store.leases import Lease
 from monitor.store.ledger import Ledger
 from monitor.store.retrain_ledger import LiveRetrain

@@ -211,7 +211,7 @@ def _said(ledger: Ledger, retrain_id: str, change: Callable[[Retrain], Retrain])
 
 def _bound_request(ledger: Ledger, settings: Settings) -> RequestFor:
     # Imported here: they read spans, which nothing else that is said of retrains has need of.
-    from monitor.jobs.retrain_requests import request_for
+    from monitor.jobs.retrain.requests import request_for
     from monitor.store.span_storage import open_storage
 
     return partial(request_for, ledger, open_storage(settings.spans.uri), settings)

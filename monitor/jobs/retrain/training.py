@@ -11,8 +11,8 @@ from monitor.act.steps import Found, Headroom, Progress, Report
 from monitor.act.timing import lasts, over, words
 from monitor.clock import rfc3339
 from monitor.errors import InputError, TransientError
-from monitor.jobs.retrain_events import stop_until
-from monitor.jobs.retrain_work import Work, as_document
+from monitor.jobs.retrain.events import stop_until
+from monitor.jobs.retrain.work import Work, as_document
 
 
 def proposed(work: Work, retrain: Retrain) -> Retrain:
