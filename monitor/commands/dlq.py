@@ -169,13 +169,18 @@ def _state(stored: StoredLetter) -> str:
 
 def _print_table(found: list[StoredLetter]) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.markup import escape
 
-    from monitor.clock import rfc3339
+    from monitor.report.listing import listing, second
 
-    table = Table("recorded at", "topic/partition/offset", "reason", "bytes", "state")
-    table.columns[3].justify = "right"
+    headings = ("recorded at (UTC)", "topic/partition/offset", "reason", "bytes", "state")
+    table = listing(*headings, numbers=("bytes",))
     for stored in found:
-        recorded = rfc3339(stored.recorded_at.replace(microsecond=0))
-        table.add_row(recorded, stored.place, stored.letter.reason, str(stored.letter.size_bytes), _state(stored))
+        table.add_row(
+            second(stored.recorded_at),
+            escape(stored.place),
+            escape(stored.letter.reason),
+            str(stored.letter.size_bytes),
+            escape(_state(stored)),
+        )
     Console().print(table)

@@ -91,10 +91,13 @@ def _seconds(text: str) -> float:
 
 def _print(console: Any, found: Found) -> None:
     from rich.markup import escape
-    from rich.table import Table
+
+    from monitor.report.listing import listing
 
     if found.details["gpus"]:
-        table = Table("GPU", "verdict", "used", "free memory", "temperature", "why")
+        table = listing(
+            "GPU", "verdict", "used", "free memory", "temperature", "why", whole=("GPU", "verdict", "free memory")
+        )
         for each in found.details["gpus"]:
             table.add_row(*(escape(cell) for cell in _row(each)))
         console.print(table)

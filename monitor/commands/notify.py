@@ -140,18 +140,20 @@ def _document(message: Message) -> dict[str, object]:
 
 def _print_table(found: list[Message]) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.markup import escape
 
-    from monitor.clock import rfc3339
+    from monitor.report.listing import listing, second
 
-    table = Table("id", "created at", "receiver", "kind", "state", "in vain", "why")
-    table.columns[0].no_wrap = True
-    table.columns[5].justify = "right"
+    whole = ("message", "receiver", "kind", "state")
+    table = listing("message", "receiver", "kind", "state", "in vain", "why", whole=whole, numbers=("in vain",))
     for message in found:
         told = message.notification
-        created = rfc3339(message.created_at.replace(microsecond=0))
-        state = str(message.state).replace("_", " ")
         table.add_row(
-            told.message_id, created, told.receiver, str(told.kind), state, str(message.attempts), message.error
+            f"{told.message_id}\n{second(message.created_at)}",
+            escape(told.receiver),
+            str(told.kind),
+            str(message.state).replace("_", " "),
+            str(message.attempts),
+            escape(message.error),
         )
     Console().print(table)

@@ -64,10 +64,11 @@ def list_(*, config: Path) -> None:
       driftline token list
     """
     from rich.console import Console
-    from rich.table import Table
+    from rich.markup import escape
 
-    from monitor.clock import SystemClock, rfc3339
+    from monitor.clock import SystemClock
     from monitor.config.loading import load_settings
+    from monitor.report.listing import listing, second
     from monitor.store.ledger import Ledger
 
     settings = load_settings(config)
@@ -76,11 +77,10 @@ def list_(*, config: Path) -> None:
     if not found:
         click.echo("no tokens; make one with: driftline token create NAME")
         return
-    table = Table("name", "scope", "created at", "expires at", "state")
+    table = listing("name", "scope", "created at (UTC)", "expires at (UTC)", "state", whole=("name",))
     for token in found:
         state = "revoked" if token.revoked else "valid" if token.valid(now) else "expired"
-        expires = "" if token.expires_at is None else rfc3339(token.expires_at.replace(microsecond=0))
-        table.add_row(token.name, token.scope, rfc3339(token.created_at.replace(microsecond=0)), expires, state)
+        table.add_row(escape(token.name), token.scope, second(token.created_at), second(token.expires_at), state)
     Console().print(table)
 
 

@@ -6,17 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from monitor.alert.alert import Alert
 from monitor.alert.silence import Silence
 from monitor.clock import rfc3339
+from monitor.report.listing import NONE, listing, second
 
 _COLORS = {"firing": "red", "pending": "yellow", "resolved": "green", "inactive": "dim"}
-_NONE = "–"
 _MOST_FEATURES = 3
 
 
@@ -59,9 +57,8 @@ def silence_json(silence: Silence, now: datetime) -> dict[str, Any]:
 
 def print_alerts(console: Console, alerts: Sequence[Alert], silenced: Callable[[Alert], str | None]) -> None:
     """Print a line for each alert: which, how it stands, since when, and about which features."""
-    table = Table("fingerprint", "state", "alert", "since", "about", box=box.SIMPLE_HEAD)
-    for column in (0, 3):  # the fingerprint is what the other commands ask for
-        table.columns[column].no_wrap = True
+    # The fingerprint is what the other commands ask for.
+    table = listing("fingerprint", "state", "alert", "since (UTC)", "about", whole=("fingerprint", "since (UTC)"))
     for alert in alerts:
         who = _who(alert)
         severity = alert.labels.get("severity", "")
@@ -70,7 +67,7 @@ def print_alerts(console: Console, alerts: Sequence[Alert], silenced: Callable[[
             alert.fingerprint,
             _state(alert, silenced(alert)) + (f"\n{escape(who)}" if who else ""),
             escape(f"{named}, {severity}" if severity else named),
-            _second(alert.resolved_at or alert.fired_at or alert.active_at),
+            second(alert.resolved_at or alert.fired_at or alert.active_at),
             escape(_about(alert)),
         )
     console.print(table)
@@ -86,33 +83,32 @@ def print_alert(
         console.print(f"{escape(name)}: {escape(text)}", highlight=False)
     for title, moment in (("firing since", alert.fired_at), ("resolved", alert.resolved_at)):
         if moment is not None:
-            console.print(f"{title} {_second(moment)} (episode {alert.episode})", highlight=False)
+            console.print(f"{title} {second(moment)} UTC (episode {alert.episode})", highlight=False)
     if who := _who(alert):
         console.print(escape(who), highlight=False)
     if alert.findings or alert.muted:
-        table = Table("window", "version", "slice", "finding", box=box.SIMPLE_HEAD)
+        table = listing("window", "version", "slice", "finding", whole=("window",))
         for finding in alert.findings:
             table.add_row(*map(escape, _cells(finding)), escape(finding["explanation"]))
         for finding in alert.muted:
             said = f"{finding['explanation']} (muted by a {finding['muted_by']})"
             table.add_row(*map(escape, _cells(finding)), f"[dim]{escape(said)}[/dim]")
         console.print(table)
-    story = Table("time", "by", "what", box=box.SIMPLE_HEAD)
+    story = listing("at (UTC)", "by", "what", whole=("at (UTC)",))
     for at, actor, reason in events:
-        story.add_row(_second(at), escape(actor), escape(reason))
+        story.add_row(second(at), escape(actor), escape(reason))
     console.print(story)
 
 
 def print_silences(console: Console, silences: Sequence[Silence], now: datetime) -> None:
     """Print a line for each silence."""
-    table = Table("id", "state", "matchers", "until", "by", "comment", box=box.SIMPLE_HEAD)
-    table.columns[0].no_wrap = True
+    table = listing("id", "state", "matchers", "until (UTC)", "by", "comment", whole=("id", "until (UTC)"))
     for silence in silences:
         table.add_row(
             silence.silence_id,
             _silence_state(silence, now),
             escape(silence.matchers),
-            _second(silence.ends_at),
+            second(silence.ends_at),
             escape(silence.created_by),
             escape(silence.comment),
         )
@@ -127,7 +123,7 @@ def _state(alert: Alert, silenced_by: str | None) -> str:
 def _about(alert: Alert) -> str:
     named = list(dict.fromkeys(str(finding["feature"] or finding["measure"]) for finding in alert.findings))
     more = len(named) - _MOST_FEATURES
-    return ", ".join(named[:_MOST_FEATURES]) + (f" and {more} more" if more > 0 else "") or _NONE
+    return ", ".join(named[:_MOST_FEATURES]) + (f" and {more} more" if more > 0 else "") or NONE
 
 
 def _who(alert: Alert) -> str:
@@ -137,7 +133,7 @@ def _who(alert: Alert) -> str:
 
 def _cells(finding: Mapping[str, Any]) -> tuple[str, str, str]:
     slice_ = ", ".join(f"{name}={value}" for name, value in finding["slice"].items())
-    return str(finding["window_start"]), str(finding["version"]), slice_ or _NONE
+    return str(finding["window_start"]), str(finding["version"]), slice_ or NONE
 
 
 def _silence_state(silence: Silence, now: datetime) -> str:
@@ -148,7 +144,3 @@ def _silence_state(silence: Silence, now: datetime) -> str:
 
 def _time(moment: datetime | None) -> str | None:
     return None if moment is None else rfc3339(moment)
-
-
-def _second(moment: datetime | None) -> str:
-    return _NONE if moment is None else rfc3339(moment.replace(microsecond=0))

@@ -8,11 +8,11 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from monitor.act.decision import Outcome, RecordedDecision
 from monitor.act.retrain import Confirmation, Retrain, RetrainEvent, RetrainState
 from monitor.clock import rfc3339
+from monitor.report.listing import listing, second
 
 _COLORS = {
     RetrainState.PROMOTED: "green",
@@ -88,8 +88,8 @@ def story_json(events: Sequence[RetrainEvent], decisions: Sequence[RecordedDecis
 
 
 def print_retrains(console: Console, retrains: Sequence[Retrain]) -> None:
-    """Print a line for each retrain: where it is, since when, and why."""
-    table = Table("retrain", "model", "state", "since", "asked for by", "why")
+    """Print a line for each retrain: where it is, since when, and why; who asked for it is in its story."""
+    table = listing("retrain", "model", "state", "since (UTC)", "why", whole=("retrain", "model", "state"))
     for retrain in retrains:
         since = retrain.details.get("entered", {}).get(str(retrain.state))
         why = _joined(retrain.reason, _CONFIRMATIONS[retrain.confirmation])
@@ -97,8 +97,7 @@ def print_retrains(console: Console, retrains: Sequence[Retrain]) -> None:
             retrain.retrain_id,
             escape(retrain.model),
             _state(retrain.state),
-            _moment(retrain.created_at if since is None else datetime.fromisoformat(since)),
-            escape(retrain.created_by),
+            second(retrain.created_at if since is None else datetime.fromisoformat(since)),
             escape(why),
         )
     console.print(table)
@@ -111,12 +110,14 @@ def print_story(
     console.print(f"retrain {retrain.retrain_id} of {escape(retrain.model)}: {_state(retrain.state)}", highlight=False)
     if retrain.candidate:
         version, uri = retrain.candidate.get("version", ""), retrain.candidate.get("uri", "")
-        console.print(f"candidate: version {escape(str(version))} at {escape(str(uri))}", highlight=False)
+        console.print(
+            f"candidate: version {escape(str(version))} at {escape(str(uri))}", highlight=False, soft_wrap=True
+        )
     if retrain.confirmation is not Confirmation.NONE:
         console.print(_CONFIRMATIONS[retrain.confirmation])
-    table = Table("at", "state", "by", "what happened")
+    table = listing("at (UTC)", "state", "by", "what happened", whole=("at (UTC)", "state"))
     for event in events:
-        table.add_row(_moment(event.at), _state(event.to_state), escape(event.actor), escape(event.reason))
+        table.add_row(second(event.at), _state(event.to_state), escape(event.actor), escape(event.reason))
     console.print(table)
     if decisions:
         print_decisions(console, decisions)
@@ -124,16 +125,18 @@ def print_story(
 
 def print_decisions(console: Console, decisions: Sequence[RecordedDecision]) -> None:
     """Print a line for each decision: what came of which policy about which alert, and why."""
-    table = Table("first at", "times", "policy", "alert", "outcome", "why")
-    table.columns[0].no_wrap = True
-    table.columns[1].justify = "right"
+    table = listing(
+        *("first at (UTC)", "times", "policy", "alert", "outcome", "why"),
+        whole=("alert", "outcome"),
+        numbers=("times",),
+    )
     for each in decisions:
         decided, outcome = each.decided, each.decided.decision.outcome
         table.add_row(
-            _moment(each.first_at),
+            second(each.first_at),
             str(each.times),
             f"{escape(decided.policy)}: {decided.decision.action}",
-            f"{escape(decided.model)} {decided.fingerprint}",
+            f"{escape(decided.model)}\n{decided.fingerprint}",
             f"[{_OUTCOMES[outcome]}]{outcome}[/]",
             escape(decided.decision.reason),
         )
@@ -142,10 +145,6 @@ def print_decisions(console: Console, decisions: Sequence[RecordedDecision]) -> 
 
 def _state(state: RetrainState) -> str:
     return f"[{_COLORS.get(state, 'yellow')}]{state}[/]"
-
-
-def _moment(at: datetime) -> str:
-    return rfc3339(at.replace(microsecond=0))
 
 
 def _joined(*texts: str) -> str:

@@ -38,7 +38,9 @@ def cleared(alert: Alert | None, episode: int) -> str | None:
         return "it cleared, and fired anew since"
     if alert.state is AlertState.FIRING:
         return None
-    return "it cleared" + (f" at {rfc3339(alert.resolved_at)}" if alert.resolved_at is not None else "")
+    return "it cleared" + (
+        f" at {rfc3339(alert.resolved_at.replace(microsecond=0))}" if alert.resolved_at is not None else ""
+    )
 
 
 def _confirm(work: Work, retrain: Retrain) -> Retrain:
