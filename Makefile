@@ -7,6 +7,9 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 STAMP := .venv/.installed
 TESTS ?= tests
+# Tests of one file stay together: they share what is slow to make.
+WORKERS ?= $(shell cores=$$(nproc); echo $$((cores > 4 ? 4 : cores)))
+PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile
 SHELL_SCRIPTS := .ci/run $(wildcard scripts/*.sh)
 # TensorFlow greets on standard error with what it would rather be compiled with.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
@@ -29,10 +32,10 @@ demo: $(STAMP) ## watch real drift being caught; ARGS=--fast for a shorter one
 	@$(BIN)/driftline demo $(ARGS)
 
 test: $(STAMP) ## all tests that need no server; ARGS are pytest's
-	@$(BIN)/pytest -m "not slow" $(TESTS) $(ARGS)
+	@$(PYTEST) -m "not slow" $(TESTS) $(ARGS)
 
 test-all: $(STAMP) ## all tests; a server that is missing is a failure
-	@DRIFTLINE_REQUIRE_SERVERS=1 $(BIN)/pytest $(TESTS) $(ARGS)
+	@DRIFTLINE_REQUIRE_SERVERS=1 $(PYTEST) $(TESTS) $(ARGS)
 
 lint: $(STAMP) ## ruff, mypy, import directions, shell scripts, generated files
 	@$(BIN)/ruff check .

@@ -33,20 +33,24 @@ settings.load_profile("driftline")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     what = "leave out the tests that FILE names, which passed a moment ago, and add to it those that pass now"
-    parser.addoption("--passed-before", type=Path, metavar="FILE", help=what)
+    parser.addoption("--passed-before", metavar="FILE", help=what)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     file = config.getoption("--passed-before")
     if file is not None:
-        config.pluginmanager.register(PassedBefore(file))
+        config.pluginmanager.register(PassedBefore(Path(file), keeps=not hasattr(config, "workerinput")))
 
 
 class PassedBefore:
-    """Keeps a run of all tests from repeating those of a run without servers, in the same checkout."""
+    """Keeps a run of all tests from repeating those of a run without servers, in the same checkout.
 
-    def __init__(self, file: Path) -> None:
+    Of several processes that share a run, one `keeps` what has passed.
+    """
+
+    def __init__(self, file: Path, *, keeps: bool) -> None:
         self._file = file
+        self._keeps = keeps
         self._passed = set(file.read_text().splitlines()) if file.exists() else set()
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -59,7 +63,8 @@ class PassedBefore:
             self._passed.add(report.nodeid)
 
     def pytest_sessionfinish(self) -> None:
-        self._file.write_text("\n".join(sorted(self._passed)))
+        if self._keeps:
+            self._file.write_text("\n".join(sorted(self._passed)))
 
 
 def _server(variable: str, how: str) -> str:
