@@ -71,7 +71,7 @@ def command() -> None:
 
     \b
     Start here:
-      driftline demo --fast                                     real flights, real drift, in a minute
+      driftline demo --fast                            real flights, real drift, a model retrained, in minutes
       driftline check --reference train.parquet --current now.parquet
       driftline init .  &&  driftline run                       next to your Kafka
     """

@@ -29,6 +29,7 @@ _TITLES = {
     Event.NOT_CLEAR: "Not confirmed",
 }
 """Events of a retrain that are told; the others are steps between them."""
+_REPEATED = ("it passed the gate: ", "it serves as a canary: ", "promoted: ", "the alert QualityLost has cleared: ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,12 @@ def _retrain(ledger: Ledger, retrain: Retrain) -> Iterator[Chapter]:
     for event in ledger.retrains.events(retrain.retrain_id):
         title = _title(event)
         if title is not None:
-            yield Chapter(event.at, title, event.reason)
+            yield Chapter(event.at, title, _said(event.reason))
+
+
+def _said(reason: str) -> str:
+    """Return a reason without what the title says already."""
+    return next((reason.removeprefix(words) for words in _REPEATED if reason.startswith(words)), reason)
 
 
 def _title(event: RetrainEvent) -> str | None:
