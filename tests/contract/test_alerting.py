@@ -81,7 +81,7 @@ def test_all_versions_and_slices_are_in_one_alert(ledger: Ledger) -> None:
 
 
 def test_many_windows_of_a_replay_are_taken_in_their_order(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("monitor.jobs.alerting._MOST_WINDOWS", 4)
+    monkeypatch.setattr("monitor.jobs.alert.alerting._MOST_WINDOWS", 4)
     here = world(ledger, DRIFT | {"for": 2})
     for hour in range(30, 15, -1):
         here.judge(hour, *([SKEW] if hour % 5 in (1, 2) else []))
