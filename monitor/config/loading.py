@@ -73,6 +73,8 @@ def _parsed(kind: type[_Kind], text: str, name: str, environment: Mapping[str, s
         raise ConfigError(f"{name}:{line}: not valid YAML: {error.problem}") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{name}:1: not valid YAML: {str(error).splitlines()[0]}") from error
+    except RecursionError:
+        raise ConfigError(f"{name}:1: not valid YAML: it is nested too deeply") from None
     if not isinstance(root, yaml.MappingNode):
         wanted = ", with at least `models:`" if kind is Settings else ""
         raise ConfigError(f"{name}:1: the file must be a mapping of settings{wanted}")
@@ -94,23 +96,38 @@ def configuration_hash(model: ModelSettings) -> str:
 
 
 def _values(
-    node: yaml.Node, path: _Path, lines: dict[_Path, int], problems: list[str], environment: Mapping[str, str]
+    node: yaml.Node,
+    path: _Path,
+    lines: dict[_Path, int],
+    problems: list[str],
+    environment: Mapping[str, str],
+    within: tuple[yaml.Node, ...] = (),
 ) -> Any:
-    """Return a node's Python value, noting every key's line and, as problems, keys given twice and unset variables."""
+    """Return a node's Python value, noting every key's line and, as problems, what is no value, keys twice, unset variables."""
     lines[path] = node.start_mark.line + 1
+    if any(node is outer for outer in within):
+        problems.append(f"{lines[path]}: {_dotted(path)}: an alias stands for what it is a part of")
+        return None
+    within = (*within, node)
     if isinstance(node, yaml.MappingNode):
         mapping: dict[str, Any] = {}
         for key_node, value_node in node.value:
             key = str(key_node.value)
             if key in mapping:
                 problems.append(f"{key_node.start_mark.line + 1}: {_dotted((*path, key))}: this key is given twice")
-            mapping[key] = _values(value_node, (*path, key), lines, problems, environment)
+            mapping[key] = _values(value_node, (*path, key), lines, problems, environment, within)
             lines[(*path, key)] = key_node.start_mark.line + 1
         return mapping
     if isinstance(node, yaml.SequenceNode):
-        return [_values(each, (*path, index), lines, problems, environment) for index, each in enumerate(node.value)]
-    loader = yaml.SafeLoader("")
-    value = loader.construct_object(node)
+        return [
+            _values(each, (*path, index), lines, problems, environment, within) for index, each in enumerate(node.value)
+        ]
+    try:
+        value = yaml.SafeLoader("").construct_object(node)
+    except (yaml.YAMLError, ValueError, AttributeError, KeyError, IndexError, TypeError):  # as the scalar's tag has it
+        kind = node.tag.removeprefix("tag:yaml.org,2002:")
+        problems.append(f"{lines[path]}: {_dotted(path)}: this cannot be read as {kind!r}; quote what is text")
+        return None
     if not isinstance(value, str):
         return value
 

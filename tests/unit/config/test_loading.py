@@ -47,6 +47,20 @@ def parsed(text: str, **environment: str) -> Settings:
         pytest.param(MODEL + "team: a\nteam: b\n", "f.yaml:5: team: this key is given twice", id="key given twice"),
         pytest.param("models: [\n", "f.yaml:2: not valid YAML", id="no YAML"),
         pytest.param("models: \x00\n", "f.yaml:1: not valid YAML", id="control characters"),
+        pytest.param(
+            MODEL + "team: 2026-02-30\n",
+            "f.yaml:4: team: this cannot be read as 'timestamp'; quote what is text",
+            id="a day that no month has",
+        ),
+        pytest.param(MODEL + "team: !!timestamp foo\n", "f.yaml:4: team: this cannot be", id="a tag that does not fit"),
+        pytest.param(
+            MODEL + "store: !vault x\n", "f.yaml:4: store: this cannot be read as '!vault'", id="a tag of others"
+        ),
+        pytest.param(MODEL + "team: !!binary a\n", "f.yaml:4: team: this cannot be read as 'binary'", id="no base 64"),
+        pytest.param(
+            MODEL + "gpus: &a [*a]\n", "f.yaml:4: gpus[0]: an alias stands for what it is a part of", id="a circle"
+        ),
+        pytest.param("a: " + "[" * 5_000, "f.yaml:1: not valid YAML: it is nested too deeply", id="endless nesting"),
         pytest.param("- 1\n", "f.yaml:1: the file must be a mapping", id="a list"),
         pytest.param("", "f.yaml:1: the file must be a mapping", id="empty"),
     ],
