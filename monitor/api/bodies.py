@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from monitor.act.nesting import MOST_LEVELS, is_deeper
 from monitor.config.durations import parse_duration
 from monitor.matchers import Matchers
 
@@ -107,6 +108,12 @@ class Failed(_Body):
     reason: Line = Field(min_length=1)
 
 
+def _shallow(statistics: dict[str, Any]) -> dict[str, Any]:
+    if is_deeper(statistics, MOST_LEVELS):
+        raise ValueError(f"this is nested deeper than {MOST_LEVELS} levels")
+    return statistics
+
+
 class Completed(_Body):
     """What a training made; it is looked for under the configured `candidates` alone."""
 
@@ -114,7 +121,7 @@ class Completed(_Body):
         description="A path below `candidates`, or the whole address of one."
     )
     version: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._+-]{0,99}$")]
-    statistics: dict[str, Any] = Field(
+    statistics: Annotated[dict[str, Any], AfterValidator(_shallow)] = Field(
         default_factory=dict, description="What else there is to tell, as metrics; recorded."
     )
 

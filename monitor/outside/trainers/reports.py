@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from monitor.act.nesting import MOST_LEVELS, is_deeper
 from monitor.act.steps import Progress, Report
 from monitor.outside.trainers.server import one_line
 
@@ -40,6 +41,8 @@ def completed(told: Any, request: Mapping[str, Any]) -> Report:
         return _unusable("its `version` is no text of at most 100 letters, digits and `._+-`")
     if not isinstance(statistics, Mapping):
         return _unusable("its `statistics` are no JSON object")
+    if is_deeper(statistics, MOST_LEVELS):
+        return _unusable(f"its `statistics` are nested deeper than {MOST_LEVELS} levels")
     try:
         size = len(json.dumps(statistics, allow_nan=False))
     except (ValueError, TypeError, RecursionError):

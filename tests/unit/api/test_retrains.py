@@ -181,6 +181,23 @@ def test_a_version_is_a_name(shared: Api, version: str) -> None:
     assert shared.ask("POST", "/v1/retrains/r0/complete", MADE | {"version": version}).status_code == 422
 
 
+def nested(levels: int) -> Any:
+    inner: Any = 1.0
+    for level in range(levels):
+        inner = [inner] if level % 2 else {"a": inner}
+    return {"x": inner}
+
+
+def test_statistics_that_are_deep_are_refused_and_leave_the_retrain_to_be_read(api: Api) -> None:
+    retrain_id = api.running().retrain_id
+    deep = api.ask("POST", f"/v1/retrains/{retrain_id}/complete", MADE | {"statistics": nested(300)})
+    assert (deep.status_code, "deeper than 32 levels" in deep.text) == (422, True)
+    assert api.ask("GET", "/v1/retrains").status_code == 200
+    taken = api.ask("POST", f"/v1/retrains/{retrain_id}/complete", MADE | {"statistics": nested(31)})
+    assert taken.status_code == 200, taken.text
+    assert api.ask("GET", f"/v1/retrains/{retrain_id}").status_code == 200
+
+
 def test_what_is_said_is_in_the_audit_log(api: Api) -> None:
     path = f"/v1/retrains/{api.running().retrain_id}"
     api.ask("POST", f"{path}/complete", MADE, scope=Scope.OPERATE)

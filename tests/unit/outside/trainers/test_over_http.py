@@ -207,6 +207,7 @@ def test_without_a_way_to_ask_the_trainer_reports_by_itself(tmp_path: Path) -> N
         ({"version": "../7"}, "`version` is no text"),
         ({"statistics": [1]}, "`statistics` are no JSON object"),
         ({"statistics": {"a": "x" * 70_000}}, "more than 65536 bytes"),
+        ({"statistics": {"a": json.loads("[" * 300 + "]" * 300)}}, "nested deeper than 32 levels"),
     ],
 )
 def test_a_candidate_that_is_told_of_badly_is_a_failed_run(tmp_path: Path, model: dict[str, Any], why: str) -> None:
