@@ -24,20 +24,23 @@ def take_alerts(call: Asked, body: PostedAlerts) -> TakenAnswer:
     A message is of one alert, start and status: what was seen, and what is older than what was seen, changes nothing. After an
     answer of 5xx an Alertmanager posts all of it again, which is safe.
     """
-    taken = 0
+    taken = ignored = 0
     for posted in body.alerts:
         alert = _alert(posted, call.now)
         if not call.ledger.inbox.news(alert.fingerprint, posted.startsAt, posted.status):
             continue
-        call.ledger.alerts.take(alert, call.now)
+        if call.ledger.alerts.take(alert, call.now).origin is not Origin.ALERTMANAGER:
+            ignored += 1
+            continue
         call.ledger.inbox.remember(alert.fingerprint, posted.startsAt, posted.status, call.now)
         taken += 1
-    repeated = len(body.alerts) - taken
+    repeated = len(body.alerts) - taken - ignored
     call.metrics.received.labels("taken").inc(taken)
     call.metrics.received.labels("repeated").inc(repeated)
+    call.metrics.received.labels("ignored").inc(ignored)
     if body.truncatedAlerts:
         _log.warning("alerts_truncated", left_out=body.truncatedAlerts, hint="raise the receiver's max_alerts")
-    return TakenAnswer(taken=taken, repeated=repeated)
+    return TakenAnswer(taken=taken, repeated=repeated, ignored=ignored)
 
 
 def _alert(posted: PostedAlert, now: datetime) -> Alert:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, and_, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, select, update
 
 from monitor.alert.alert import Alert, AlertState, Origin
 from monitor.alert.facts import Facts, Source
@@ -176,14 +176,16 @@ class SqlAlerts:
             self._revise(connection, Revised(kept, replace(kept, alert=after), happened), str(Origin.ALERTMANAGER), now)
         return after
 
-    def look(self, model: str, most: int, *, data: bool) -> Look:
-        """Return what there may be to do about a model: at most so many windows, and with `data` how far its data goes."""
+    def look(self, model: str, most: int, rules: Collection[str] = (), *, data: bool) -> Look:
+        """Return what there may be to do about a model: at most so many windows, and with `data` how far its data goes.
+
+        The alerts of `rules`, by fingerprint, stand there whoever found them: an Alertmanager may have been quicker.
+        """
+        ours = or_(t.alerts.c.origin == str(Origin.DRIFTLINE), t.alerts.c.fingerprint.in_(list(rules)))
         with self._database.read() as connection:
             rows = connection.execute(
                 select(t.alerts.c.fingerprint, t.alerts.c.state, t.alerts.c.revision).where(
-                    t.alerts.c.team == self._team,
-                    t.alerts.c.model == model,
-                    t.alerts.c.origin == str(Origin.DRIFTLINE),
+                    t.alerts.c.team == self._team, t.alerts.c.model == model, ours
                 )
             ).all()
             mark = None

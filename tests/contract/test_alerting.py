@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, select
 
-from monitor.alert.alert import AlertState
+from monitor.alert.alert import Alert, AlertState, Origin
 from monitor.errors import StaleClaim
 from monitor.store import loop_tables as t
 from monitor.store.alert_ledger import SqlAlerts
@@ -355,3 +355,23 @@ def test_windows_judged_before_there_were_alerts_are_not_told_of(ledger: Ledger)
         connection.execute(delete(t.alert_due))  # as the migration leaves it
     assert not here.look()
     assert not here.look(minutes=int(timedelta(days=2) / timedelta(minutes=1)))
+
+
+@pytest.mark.parametrize("state", [AlertState.FIRING, AlertState.RESOLVED])
+def test_an_alert_that_an_alertmanager_told_of_first_is_made_by_its_rule_from_then_on(
+    ledger: Ledger, state: AlertState
+) -> None:
+    here = world(ledger)
+    labels = {"alertname": "Drift", "model": "model", "severity": "warning"}
+    ended = NOON + HOUR if state is AlertState.RESOLVED else None
+    posted = Alert(labels, {}, state, Origin.ALERTMANAGER, NOON, fired_at=NOON, resolved_at=ended)
+    ledger.alerts.take(posted, here.now)
+    here.look()
+    assert (here.only().state, here.only().origin) == (AlertState.RESOLVED, Origin.DRIFTLINE)
+    assert here.told() == {}
+    here.judge(5, SKEW)
+    (fired,) = here.look()
+    assert (fired.state, fired.episode, fired.origin) == (AlertState.FIRING, 2, Origin.DRIFTLINE)
+    assert here.told() == BOTH
+    assert ledger.alerts.take(replace(posted, fired_at=here.now + HOUR), here.now) == fired
+    assert not here.look()

@@ -48,7 +48,7 @@ class Alerter:
         changed: dict[str, Alert] = {}
         more = True
         while more:
-            look = self.ledger.alerts.look(model_name, _MOST_WINDOWS, data=bool(rules.of_silence))
+            look = self.ledger.alerts.look(model_name, _MOST_WINDOWS, rules.fingerprints, data=bool(rules.of_silence))
             more = len(look.due) == _MOST_WINDOWS
             if (
                 look.due

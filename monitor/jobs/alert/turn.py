@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 
-from monitor.alert.alert import Alert, AlertState
+from monitor.alert.alert import Alert, AlertState, Origin
 from monitor.alert.expression import Outcome
 from monitor.alert.memory import Memory, remembered
 from monitor.alert.no_data import standing_without_data
@@ -24,6 +24,7 @@ from monitor.store.alert_ledger import Happened, Revised
 from monitor.store.alert_rows import KeptAlert
 
 _NO_RULE = "there is no such rule in the settings any more"
+_OURS = "a rule of the settings makes this alert: what an Alertmanager says of it does not count"
 
 
 @dataclass
@@ -130,8 +131,16 @@ class Turn:
     def _draft(self, fingerprint: str) -> _Draft:
         if fingerprint not in self.drafts:
             kept = self.known[fingerprint]
-            self.drafts[fingerprint] = _Draft(kept, kept.alert, kept.memory)
+            draft = self.drafts[fingerprint] = _Draft(kept, kept.alert, kept.memory)
+            if kept.alert.origin is not Origin.DRIFTLINE:
+                self._adopt(draft)
         return self.drafts[fingerprint]
+
+    def _adopt(self, draft: _Draft) -> None:
+        """Make an alert that an Alertmanager told of one of ours: what its windows say is yet to be seen, and nobody was told."""
+        draft.alert = replace(draft.alert, origin=Origin.DRIFTLINE)
+        if draft.alert.state is AlertState.FIRING:
+            self._follow(draft, retired(draft.alert, draft.memory.covered, _OURS, self.now))
 
     def _apply(self, draft: _Draft, alert: Alert, standing: Standing) -> None:
         self._follow(draft, transition(alert, standing, draft.memory.covered, self.now))

@@ -10,6 +10,8 @@ import pytest
 
 from monitor.alert.alert import Alert, AlertState, Origin
 from monitor.clock import ManualClock, rfc3339
+from monitor.store.alert_ledger import Revised
+from monitor.store.alert_rows import KeptAlert
 from monitor.store.token_ledger import Scope
 from tests.apis import ALERTMANAGERS, Api
 
@@ -61,7 +63,7 @@ def only(api: Api) -> dict[str, Any]:
 
 
 def test_an_alertmanagers_alert_stands_beside_driftlines_own(api: Api) -> None:
-    assert post(api, posted()) == {"taken": 1, "repeated": 0}
+    assert post(api, posted()) == {"taken": 1, "repeated": 0, "ignored": 0}
     alert = only(api)
     assert (alert["origin"], alert["state"], alert["episode"]) == ("alertmanager", "firing", 1)
     assert (alert["name"], alert["model"], alert["labels"]) == ("ServingErrors", "flights", LABELS)
@@ -76,8 +78,19 @@ def test_the_same_message_again_changes_nothing(api: Api) -> None:
     post(api, posted())
     before = only(api)
     api.clock.advance(3_600)
-    assert post(api, posted(), posted()) == {"taken": 0, "repeated": 2}
+    assert post(api, posted(), posted()) == {"taken": 0, "repeated": 2, "ignored": 0}
     assert only(api) == before
+
+
+def test_what_is_said_of_an_alert_that_came_from_here_is_ignored(api: Api) -> None:
+    now = api.clock.now()
+    lease = api.ledger.leases.acquire("model:flights", "monitor", now, timedelta(minutes=1))
+    assert lease is not None
+    ours = Alert(LABELS, {}, AlertState.FIRING, Origin.DRIFTLINE, now, episode=1, fired_at=now)
+    api.ledger.alerts.record("flights", [Revised(KeptAlert(ours), KeptAlert(ours))], [], lease, now)
+    for status in ("firing", "resolved"):
+        assert post(api, posted(status), posted(status)) == {"taken": 0, "repeated": 0, "ignored": 2}
+    assert api.ledger.alerts.get(ours.fingerprint) == ours
 
 
 def test_an_alert_is_told_by_its_labels_not_by_the_fingerprint_in_the_message(api: Api) -> None:
@@ -102,7 +115,7 @@ def test_messages_in_any_order_end_at_the_newest(api: Api, order: tuple[int, ...
 
 def test_a_firing_that_comes_after_its_end_is_old_news(api: Api) -> None:
     assert post(api, posted("resolved"))["taken"] == 1
-    assert post(api, posted("firing")) == {"taken": 0, "repeated": 1}
+    assert post(api, posted("firing")) == {"taken": 0, "repeated": 1, "ignored": 0}
     assert only(api)["state"] == "resolved"
 
 
