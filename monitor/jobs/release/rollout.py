@@ -21,6 +21,7 @@ from monitor.config.settings import ModelSettings, Settings
 from monitor.cuts import SpanStorage
 from monitor.errors import ConfigError, InputError, TransientError
 from monitor.jobs.release.adopting import candidate_baseline
+from monitor.jobs.release.allowed import WhileUnchanged
 from monitor.jobs.release.canary_watching import Canary, watch
 from monitor.outside.canary_webhook import CanaryWebhook
 from monitor.outside.candidates.resolve import resolved
@@ -43,6 +44,7 @@ class ServingRollout:
     """Rolls candidates of all models of one ledger out; the steps of one retrain must not run at the same time.
 
     A call waits some seconds for what it has asked for; then it raises TransientError, and the next call goes on with that.
+    It raises that too once `stopping` is set, or somebody else has moved the retrain on meanwhile.
     """
 
     ledger: Ledger
@@ -51,6 +53,7 @@ class ServingRollout:
     http: HttpClient
     clock: Clock
     pause: Callable[[float], object] = field(default_factory=lambda: threading.Event().wait)
+    stopping: threading.Event = field(default_factory=threading.Event)
     _looked: dict[str, tuple[object, Found]] = field(default_factory=dict, init=False)
 
     def begin(self, retrain: Retrain) -> Found:
@@ -106,7 +109,7 @@ class ServingRollout:
         mark = (
             tuple(judged.items()),
             self.ledger.labels.watermark(retrain.model),
-            lasts(held.began_at, now) >= settings.give_up_after,
+            lasts(held.serving_at or held.began_at, now) >= settings.give_up_after,  # as `watch` counts it
         )
         known = self._looked.get(retrain.retrain_id)
         if known is not None and known[0] == mark:
@@ -133,6 +136,7 @@ class ServingRollout:
         if canary is not None:
             self._serving(retrain, canary).promote(plan)
         if baseline is not None:
+            self._ensure_allowed(retrain)()
             # Only now: until here windows were those of the version before. Those of it that are judged later meet the new one.
             self.ledger.baselines.activate(retrain.model, baseline, _ACTOR, self.clock.now())
         how = f"version {plan.candidate} serves instead of {plan.stable or 'the one before'}"
@@ -157,6 +161,7 @@ class ServingRollout:
             raise InputError("the settings have no `retrain.canary` any more, which says where it serves")
         left = self._serving(retrain, canary).roll_back(plan)
         before, adopted = held.document.get(_BEFORE), held.document.get(_ADOPTED)
+        self._ensure_allowed(retrain)()
         if before is not None and adopted is not None and self.ledger.baselines.active_number(retrain.model) == adopted:
             self.ledger.baselines.activate(retrain.model, before, _ACTOR, self.clock.now())
         how = f"version {plan.stable} serves as before" if plan.stable else "the version before serves again"
@@ -171,7 +176,8 @@ class ServingRollout:
     def _serving(self, retrain: Retrain, canary: CanarySettings) -> Serving:
         if canary.tf_serving is not None:
             name = canary.tf_serving.model or retrain.model
-            return TfServing(canary.tf_serving, name, self.http, self.clock, self.pause)
+            allowed = self._ensure_allowed(retrain)
+            return TfServing(canary.tf_serving, name, self.http, self.clock, self.pause, allowed)
         assert canary.webhook is not None  # noqa: S101 - settings have one of the two
         return CanaryWebhook(
             canary.webhook,
@@ -181,7 +187,11 @@ class ServingRollout:
             lambda candidate: self._newest_served(retrain.model, candidate),
             self.http,
             self.clock,
+            self._ensure_allowed(retrain),
         )
+
+    def _ensure_allowed(self, retrain: Retrain) -> WhileUnchanged:
+        return WhileUnchanged(self.ledger, retrain, self.stopping)
 
     def _planned(self, retrain: Retrain, serving: Serving) -> Held:
         plan = serving.plan(_version(retrain))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from monitor.act.lifecycle import Event
 from monitor.act.retrain import Confirmation, Retrain
@@ -13,8 +15,8 @@ from monitor.errors import InputError, TransientError
 from monitor.jobs.retrain.work import Work
 from monitor.store.ledger import Ledger
 
-LAST_WINDOW = "last_window"
-"""In the details: start of the newest window that the alert was judged by when the candidate was promoted."""
+AT_PROMOTION = "at_promotion"
+"""In the details: how the alert stood when the candidate was promoted, and up to which event time traffic was complete."""
 
 
 def look_after(work: Work, retrain: Retrain) -> Retrain:
@@ -24,28 +26,48 @@ def look_after(work: Work, retrain: Retrain) -> Retrain:
     return _stop(work, retrain) if retrain.deadline_at is not None else retrain
 
 
-def newest_window(ledger: Ledger, fingerprint: str) -> tuple[datetime, bool] | None:
-    """Return the newest window by which an alert was judged and whether that matched, None where it knows of none."""
-    kept = ledger.alerts.kept([fingerprint]).get(fingerprint)
-    return None if kept is None or not kept.memory.windows else kept.memory.windows[-1]
+def at_promotion(ledger: Ledger, retrain: Retrain) -> dict[str, Any]:
+    """Return what the clearing of the alert is later held against."""
+    alert = ledger.alerts.get(retrain.fingerprint)
+    watermark = ledger.watermarks().get(retrain.model)
+    return {
+        "episode": retrain.episode if alert is None else alert.episode,
+        "firing": alert is not None and alert.state is AlertState.FIRING,
+        "watermark": None if watermark is None else rfc3339(watermark),
+    }
 
 
-def cleared(alert: Alert | None, episode: int) -> str | None:
-    """Return how the alert of an episode has cleared, None while it has not."""
+def cleared(alert: Alert | None, newest: tuple[datetime, bool] | None, noted: Mapping[str, Any]) -> str | None:
+    """Return how an alert has cleared since a promotion, None while it has not.
+
+    Windows of before say nothing of the new version, nor does an alert that had cleared before, or that fired anew before.
+
+    Args:
+        alert: as it is; None where it is gone.
+        newest: start of the newest window by which it was judged, and whether that matched; None for alerts without windows.
+        noted: what `at_promotion` told.
+    """
     if alert is None:
         return "there is no such alert any more"
-    if alert.episode > episode:
+    since = noted.get("watermark")
+    of_new_version = newest is not None and (since is None or newest[0] >= datetime.fromisoformat(since))
+    if alert.state is not AlertState.FIRING:
+        if newest is not None and not of_new_version:
+            return None
+        return "it cleared" + (
+            f" at {rfc3339(alert.resolved_at.replace(microsecond=0))}" if alert.resolved_at is not None else ""
+        )
+    if noted["firing"] and alert.episode > noted["episode"]:
         return "it cleared, and fired anew since"
-    if alert.state is AlertState.FIRING:
-        return None
-    return "it cleared" + (
-        f" at {rfc3339(alert.resolved_at.replace(microsecond=0))}" if alert.resolved_at is not None else ""
-    )
+    if newest is not None and of_new_version and not newest[1]:
+        return f"the window of {rfc3339(newest[0])} no longer matches"
+    return None
 
 
 def _confirm(work: Work, retrain: Retrain) -> Retrain:
     alert = work.ledger.alerts.get(retrain.fingerprint)
-    how = cleared(alert, retrain.episode) or _window_is_quiet(work, retrain)
+    newest = _newest_window(work.ledger, retrain.fingerprint)
+    how = cleared(alert, newest, retrain.details[AT_PROMOTION])
     name = retrain.fingerprint if alert is None else alert.name
     if how is not None:
         told = work.news.of(
@@ -61,7 +83,10 @@ def _confirm(work: Work, retrain: Retrain) -> Retrain:
         )
     if not over(retrain.confirm_until, work.now):
         return retrain
-    reason = f"the alert {name} still fires {words(work.settings.confirm_within)} after the promotion"
+    still = (
+        "still fires" if alert is not None and alert.state is AlertState.FIRING else "has not been seen to stay away"
+    )
+    reason = f"the alert {name} {still} {words(work.settings.confirm_within)} after the promotion"
     told = work.news.of(retrain, f"{name} of {retrain.model} has not cleared", reason, part="not cleared")
     return work.change(
         retrain,
@@ -73,13 +98,9 @@ def _confirm(work: Work, retrain: Retrain) -> Retrain:
     )
 
 
-def _window_is_quiet(work: Work, retrain: Retrain) -> str | None:
-    """Say so where a window that was judged after the promotion does not match, though the alert is kept firing for a while."""
-    newest = newest_window(work.ledger, retrain.fingerprint)
-    at_promotion = retrain.details.get(LAST_WINDOW)
-    if newest is None or newest[1] or (at_promotion is not None and newest[0] <= datetime.fromisoformat(at_promotion)):
-        return None
-    return f"the window of {rfc3339(newest[0])} no longer matches"
+def _newest_window(ledger: Ledger, fingerprint: str) -> tuple[datetime, bool] | None:
+    kept = ledger.alerts.kept([fingerprint]).get(fingerprint)
+    return None if kept is None or not kept.memory.windows else kept.memory.windows[-1]
 
 
 def _stop(work: Work, retrain: Retrain) -> Retrain:

@@ -16,7 +16,7 @@ from monitor.act.steps import CanaryVerdict, Found, GateVerdict
 from monitor.act.timing import GIVE_UP_AFTER, lasts
 from monitor.clock import rfc3339
 from monitor.errors import InputError, TransientError
-from monitor.jobs.retrain.after import LAST_WINDOW, newest_window
+from monitor.jobs.retrain.after import AT_PROMOTION, at_promotion
 from monitor.jobs.retrain.work import Work, as_document
 
 PROMOTING = "promoting"
@@ -126,6 +126,8 @@ def _promote(work: Work, retrain: Retrain) -> Retrain:
     except InputError as error:
         found = Found(CanaryVerdict.BAD, str(error))
     except TransientError as error:
+        if _since(retrain, PROMOTING, work) >= GIVE_UP_AFTER:
+            return _begin_roll_back(work, retrain, f"it could not be promoted: {error}", {})
         return work.later(retrain, f"the promotion is not done yet: {error}")
     if found is None:
         return retrain
@@ -133,9 +135,8 @@ def _promote(work: Work, retrain: Retrain) -> Retrain:
     if found.verdict == CanaryVerdict.BAD:
         return _begin_roll_back(work, retrain, f"it could not be promoted: {found.reason}", document)
     awaits = bool(retrain.fingerprint)
-    newest = newest_window(work.ledger, retrain.fingerprint) if awaits else None
-    if newest is not None:
-        document[LAST_WINDOW] = rfc3339(newest[0])
+    if awaits:
+        document[AT_PROMOTION] = at_promotion(work.ledger, retrain)
     return work.end(
         retrain,
         Event.PROMOTE,
@@ -158,6 +159,9 @@ def _roll_back(work: Work, retrain: Retrain, event: Event) -> Retrain:
     except InputError as error:
         return work.end(retrain, Event.FAIL, f"it could not be rolled back: {error}; it was to be because: {reason}")
     except TransientError as error:
+        if _since(retrain, ROLLING_BACK, work) >= GIVE_UP_AFTER:
+            said = f"it could not be rolled back: {error}; it was to be because: {reason}"
+            return work.end(retrain, Event.FAIL, f"{said}; look at what serves the model")
         return work.later(retrain, f"the roll-back is not done yet: {error}; it is to be because: {reason}")
     if found is None:
         return retrain
@@ -166,6 +170,10 @@ def _roll_back(work: Work, retrain: Retrain, event: Event) -> Retrain:
 
 def _begun(work: Work, what: str) -> dict[str, Any]:
     return {what: {"at": rfc3339(work.now)}}
+
+
+def _since(retrain: Retrain, what: str, work: Work) -> timedelta:
+    return lasts(datetime.fromisoformat(retrain.details[what]["at"]), work.now)
 
 
 def _tried_for(work: Work, retrain: Retrain) -> timedelta:

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
 
 from monitor.act.lifecycle import Event, allows
-from monitor.act.retrain import Retrain, RetrainState
+from monitor.act.retrain import Confirmation, Retrain, RetrainState
 from monitor.act.steps import Gate, Gpus, Rollout, Trainer
 from monitor.act.timing import due
 from monitor.config.settings import Settings
@@ -59,10 +60,11 @@ class Retrainer:
             TransientError: the ledger does not answer.
         """
         work = self._work(model, lease, now)
-        if work is not None:
-            for ended in self.ledger.retrains.to_look_after(model):
-                if due(ended, now):
-                    self._told(ended, after.look_after(work, ended))
+        for ended in self.ledger.retrains.to_look_after(model):
+            if work is None:
+                self._told(ended, self._forsaken(ended, lease, now))
+            elif due(ended, now):
+                self._told(ended, after.look_after(work, ended))
         live = self.ledger.retrains.live(model)
         self._long.keep(model, None if live is None else live.retrain_id)
         if live is None:
@@ -108,9 +110,20 @@ class Retrainer:
         reason = f"the settings of {retrain.model} no longer say how it is retrained"
         if retrain.state is RetrainState.CANARY:
             reason += "; its canary may still be in service"
+        told = self._news.of(retrain, f"The retrain of {retrain.model} ends", reason, part="orphaned")
         return self.ledger.retrains.change(
-            retrain, event, ACTOR, reason, now, lease=lease, deadline_at=stop_until(retrain, now)
+            retrain, event, ACTOR, reason, now, lease=lease, notify=told, deadline_at=stop_until(retrain, now)
         )
+
+    def _forsaken(self, retrain: Retrain, lease: Lease, now: datetime) -> Retrain:
+        """Leave off what an ended retrain would have left to do, now that nothing says how."""
+        why = f"the settings of {retrain.model} no longer say how it is retrained"
+        if retrain.confirmation is Confirmation.WAITING:
+            reason = f"whether its alert clears is not looked at any more: {why}"
+            fields: dict[str, Any] = {"confirmation": Confirmation.NOT_CLEARED, "confirm_until": None}
+            return self.ledger.retrains.change(retrain, Event.NOT_CLEAR, ACTOR, reason, now, lease=lease, **fields)
+        reason = f"{retrain.reason}; the trainer could not be told to stop: {why}"
+        return self.ledger.retrains.change(retrain, Event.STOP, ACTOR, reason, now, lease=lease, deadline_at=None)
 
     @staticmethod
     def _told(before: Retrain, after: Retrain) -> bool:

@@ -10,6 +10,7 @@ from monitor.act.steps import Progress, Report
 from monitor.act.trainer_request import request_of
 from monitor.config.json_paths import value_at
 from monitor.config.trainers import GithubSettings
+from monitor.errors import TransientError
 from monitor.outside.trainers.messages import PARAMETER_BYTES, fitting, text_of
 from monitor.outside.trainers.reports import by_state, lost
 from monitor.outside.trainers.server import Server, path_of
@@ -80,7 +81,7 @@ class GithubTrainer:
         if not reference or reference.startswith(_BY_TITLE):
             run = self._found(retrain)
             if run is None:
-                return
+                raise TransientError("GitHub does not list the run yet")
             reference = str(run["id"])
         self.server.stop("POST", f"{self._run(reference)}/cancel")
 

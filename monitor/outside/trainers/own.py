@@ -11,7 +11,7 @@ from monitor.act.steps import Progress, Report
 from monitor.act.trainer_request import request_of
 from monitor.config.json_paths import value_at
 from monitor.config.trainers import CancelSettings, StatusSettings
-from monitor.errors import InputError
+from monitor.errors import InputError, TransientError
 from monitor.outside.http import Answer, place
 from monitor.outside.trainers.reports import by_state, lost
 from monitor.outside.trainers.server import Server
@@ -56,10 +56,13 @@ class OwnTrainer:
         )
 
     def cancel(self, retrain: Retrain) -> None:
-        """Ask to stop the run, where settings say how."""
-        url = "" if self.stop is None else self.stop.url.get_secret_value()
-        if self.stop is not None and (retrain.reference or "{reference}" not in url):
-            self.server.stop(self.stop.method, _placed(url, retrain))
+        """Ask to stop the run, where settings say how; a TransientError where the run's name, which that takes, is not known."""
+        if self.stop is None:
+            return
+        url = self.stop.url.get_secret_value()
+        if not retrain.reference and "{reference}" in url:
+            raise TransientError("it is not known how the trainer calls the run")
+        self.server.stop(self.stop.method, _placed(url, retrain))
 
     def _reference(self, answer: Answer, retrain: Retrain) -> str:
         if self.reference is None:

@@ -331,19 +331,54 @@ def test_a_retrain_without_an_alert_has_nothing_to_confirm(ledger: Ledger) -> No
     assert ledger.retrains.to_look_after(MODEL) == []
 
 
-def test_an_alert_that_is_gone_or_fired_anew_has_cleared(ledger: Ledger) -> None:
+def test_an_alert_that_is_gone_has_cleared(ledger: Ledger) -> None:
     world = World(ledger)
     world.propose(fingerprint=FINGERPRINT)
     world.until(S.PROMOTED)
     world.look()
     assert world.newest().reason == f"the alert {FINGERPRINT} has cleared: there is no such alert any more"
+
+
+def test_an_alert_that_flaps_has_cleared_only_where_it_did_so_after_the_promotion(ledger: Ledger) -> None:
+    world = World(ledger)
+
+    def flap() -> None:
+        ledger.alerts.take(alert(AlertState.RESOLVED, at=world.now - HOUR), world.now)
+        ledger.alerts.take(alert(at=world.now), world.now)
+
+    ledger.alerts.take(alert(at=world.now - HOUR), world.now)
+    world.propose()
+    world.until(S.RUNNING)
+    flap()
+    world.until(S.PROMOTED)
+    world.look(HOUR)
+    assert world.newest().confirmation is Confirmation.WAITING, "it came back while the model was trained"
+    flap()
+    world.look(HOUR)
+    assert "it cleared, and fired anew since" in world.newest().reason
+
+
+def test_a_promotion_that_never_ends_is_rolled_back_and_a_roll_back_that_never_ends_fails(ledger: Ledger) -> None:
+    world = World(ledger)
+    world.outside.answers = {"promote": [GONE], "roll_back": [GONE]}
+    world.propose()
+    ended = world.until_ended(every=10 * MINUTE)
+    assert ended.state is S.FAILED
+    assert "it could not be rolled back" in ended.reason
+    assert "it could not be promoted" in ended.reason
+
+
+def test_settings_that_are_taken_away_leave_nothing_waiting(ledger: Ledger) -> None:
+    world = World(ledger)
     ledger.alerts.take(alert(at=world.now), world.now)
-    ledger.alerts.take(alert(AlertState.RESOLVED, at=world.now), world.now)
-    ledger.alerts.take(alert(at=world.now + HOUR), world.now + HOUR)
     world.propose()
     world.until(S.PROMOTED)
+    without = world.settings.models[MODEL].model_copy(update={"retrain": None})
+    world.settings = world.settings.model_copy(update={"models": {MODEL: without}})
+    world.restart()
     world.look()
-    assert "it cleared, and fired anew since" in world.newest().reason
+    assert world.newest().confirmation is Confirmation.NOT_CLEARED
+    assert ledger.retrains.to_look_after(MODEL) == []
 
 
 def test_a_clock_that_jumps_back_delays_nothing_for_long(ledger: Ledger) -> None:
