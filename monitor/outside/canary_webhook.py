@@ -16,7 +16,7 @@ from typing_extensions import override
 from monitor.clock import Clock
 from monitor.config.canary import CanaryWebhookSettings
 from monitor.errors import InputError, TransientError
-from monitor.outside.serving import Folder, Plan, Serving
+from monitor.outside.serving import EnsureAllowed, Folder, Plan, Serving, always_allowed
 
 _PASSING = frozenset({408, 425, 429})
 
@@ -61,6 +61,7 @@ class CanaryWebhook(Serving):
     stable: Callable[[str], str]
     client: Client
     clock: Clock
+    ensure_allowed: EnsureAllowed = always_allowed
 
     @override
     def plan(self, candidate: str) -> Plan:
@@ -103,6 +104,7 @@ class CanaryWebhook(Serving):
             **self._signed(message_id, content),
         }
         url = self.settings.url.get_secret_value()
+        self.ensure_allowed()
         answer = self.client.send(
             "POST",
             url,

@@ -13,6 +13,12 @@ from typing import Any, Protocol, Self
 
 Folder = Callable[[], AbstractContextManager[Path]]
 """Finds a candidate's SavedModel; it is there until the block is left."""
+EnsureAllowed = Callable[[], None]
+"""Called before each write: raises TransientError where nothing may be written any more."""
+
+
+def always_allowed() -> None:
+    """Let every write happen."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,12 +22,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from monitor.clock import Deadline, SystemClock
+from monitor.errors import TransientError
 from monitor.evaluate.examples import Floats
 from monitor.outside.candidates import worker
 from monitor.outside.candidates.confine import Limits
 
 _KEPT_VARIABLES = ("LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "TZ")
 _GRACE_SECONDS = 10.0
+_LOOK_SECONDS = 0.2
 _LAST_BYTES = 4_096
 _MOST_REPORT_BYTES = 1 << 16
 _MOST_CLASSES = 10_000
@@ -86,12 +90,16 @@ class Ran:
         return {name: value for name, value in kept.items() if value not in (None, "")}
 
 
-def run(job: Job, features: pa.Table) -> Ran:
-    """Load a candidate in a process with limits, and ask it about rows; what it does wrong is told, never raised."""
+def run(job: Job, features: pa.Table, stopping: threading.Event | None = None) -> Ran:
+    """Load a candidate in a process with limits, and ask it about rows; what it does wrong is told, never raised.
+
+    Raises:
+        TransientError: `stopping` was set meanwhile; the process was ended then.
+    """
     with tempfile.TemporaryDirectory(prefix="driftline-gate-") as name:
         folder = Path(name).resolve()
         _lay_out(folder, job, features)
-        return _read(folder, _ended(folder, job.seconds), features.num_rows, job)
+        return _read(folder, _ended(folder, job.seconds, stopping or threading.Event()), features.num_rows, job)
 
 
 def _lay_out(folder: Path, job: Job, features: pa.Table) -> None:
@@ -149,8 +157,8 @@ class _Ended:
     last_line: str
 
 
-def _ended(folder: Path, seconds: float) -> _Ended:
-    """Run the process until it ends or its time is up, and end all that it started."""
+def _ended(folder: Path, seconds: float, stopping: threading.Event) -> _Ended:
+    """Run the process until it ends, its time is up or we are, and end all that it started."""
     # -P: the folder that it writes to is no place to import from.
     command = [sys.executable, "-P", "-s", "-m", worker.__name__, str(folder)]
     # The file has no name: what it writes is read where it was written, whatever it puts into the folder.
@@ -164,14 +172,21 @@ def _ended(folder: Path, seconds: float) -> _Ended:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        late = False
+        deadline = Deadline.after(SystemClock(), seconds)
         try:
-            process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            late = True
+            while not (_has_ended(process) or deadline.expired()):
+                if stopping.is_set():
+                    raise TransientError("the monitor is stopping")
+            late = process.returncode is None
         finally:
             _kill(process)
         return _Ended(process.returncode, late, _last_line(output.fileno()))
+
+
+def _has_ended(process: subprocess.Popen[bytes]) -> bool:
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_LOOK_SECONDS)
+    return process.returncode is not None
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

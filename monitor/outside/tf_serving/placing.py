@@ -8,9 +8,13 @@ from __future__ import annotations
 import filecmp
 import os
 import shutil
+from functools import partial
 from pathlib import Path
 
 from monitor.errors import InputError, TransientError
+from monitor.outside.serving import EnsureAllowed, always_allowed
+
+_CHUNK_BYTES = 1 << 24
 
 
 def lies_there(base: Path, version: int) -> bool:
@@ -18,7 +22,13 @@ def lies_there(base: Path, version: int) -> bool:
     return (base / str(version)).exists()
 
 
-def place(folder: Path, base: Path, version: int, leave: frozenset[str] = frozenset()) -> None:
+def place(
+    folder: Path,
+    base: Path,
+    version: int,
+    leave: frozenset[str] = frozenset(),
+    ensure_allowed: EnsureAllowed = always_allowed,
+) -> None:
     """Copy a SavedModel to `base/version`; does nothing where the very same lies there.
 
     TensorFlow Serving takes folders whose name is a number, as soon as it sees them: the copy is made under a hidden name, and
@@ -29,6 +39,7 @@ def place(folder: Path, base: Path, version: int, leave: frozenset[str] = frozen
         base: folder of the versions.
         version: number of this one.
         leave: names of files in `folder` that are not copied.
+        ensure_allowed: asked while the copy is made, and before it gets its name; what it raises is raised.
 
     Raises:
         InputError: something else lies there, or the folder of versions is not there.
@@ -47,14 +58,26 @@ def place(folder: Path, base: Path, version: int, leave: frozenset[str] = frozen
     try:
         shutil.rmtree(hidden, ignore_errors=True)
         shutil.copytree(
-            folder, hidden, ignore=lambda where, names: leave & set(names) if Path(where) == folder else set()
+            folder,
+            hidden,
+            ignore=lambda where, names: leave & set(names) if Path(where) == folder else set(),
+            copy_function=partial(_copy, ensure_allowed),
         )
         for path in [*hidden.rglob("*"), hidden]:
             _sync(path)
+        ensure_allowed()
         hidden.rename(target)
         _sync(base)
     except (OSError, shutil.Error) as error:
         raise TransientError(f"{target}: the candidate cannot be copied there: {_reason(error)}") from error
+
+
+def _copy(ensure_allowed: EnsureAllowed, source: str, target: str) -> None:
+    with open(source, "rb") as whole, open(target, "wb") as copy:  # noqa: PTH123 - copytree gives texts
+        while chunk := whole.read(_CHUNK_BYTES):
+            ensure_allowed()
+            copy.write(chunk)
+    shutil.copystat(source, target)
 
 
 def take_away(base: Path, version: int) -> None:

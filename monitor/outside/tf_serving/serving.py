@@ -16,7 +16,7 @@ from typing_extensions import override
 from monitor.clock import Clock, Deadline
 from monitor.config.canary import TfServingSettings
 from monitor.errors import InputError, TransientError
-from monitor.outside.serving import Folder, Plan, Serving
+from monitor.outside.serving import EnsureAllowed, Folder, Plan, Serving, always_allowed
 from monitor.outside.tf_serving.config_file import ConfigFile
 from monitor.outside.tf_serving.model_config import Entry, changed, entry_of, restored, text_of
 from monitor.outside.tf_serving.placing import lies_there, place, take_away
@@ -45,6 +45,7 @@ class TfServing(Serving):
     client: Client
     clock: Clock
     pause: Callable[[float], object] = field(default_factory=lambda: threading.Event().wait)
+    ensure_allowed: EnsureAllowed = always_allowed
 
     @override
     def plan(self, candidate: str) -> Plan:
@@ -77,7 +78,7 @@ class TfServing(Serving):
             base = self._base(self._entry())
             if base is not None:
                 with folder() as source:
-                    place(source, base, candidate, LEFT_OUT)
+                    place(source, base, candidate, LEFT_OUT, self.ensure_allowed)
             self._apply(lambda entry: entry)
             self._await_available(candidate)
         self._apply(lambda entry: _pinned(entry, [stable, candidate]).labelled({self.settings.canary_label: candidate}))
@@ -101,6 +102,7 @@ class TfServing(Serving):
         self._await(lambda: self._unloaded(candidate) and self._available(stable), f"version {candidate} is unloaded")
         base = self._base(self._entry())
         if base is not None and not plan.was_there:
+            self.ensure_allowed()
             take_away(base, candidate)
         if before.versions is None and (base is None or lies_there(base, candidate)):
             return (
@@ -156,8 +158,15 @@ class TfServing(Serving):
 
     def _apply_text(self, change: Callable[[str], str]) -> None:
         """Write the config, and tell it: also where nothing changed, since a crash may have come between the two."""
-        text = self._file.rewrite(change)
+
+        def allowed(text: str) -> str:
+            # Asked under the file's lock, which may have been waited for.
+            self.ensure_allowed()
+            return change(text)
+
+        text = self._file.rewrite(allowed)
         if self.settings.grpc is not None:
+            self.ensure_allowed()
             reload_config(self.settings.grpc, text, self._certificates(), self.settings.timeout.total_seconds())
 
     def _certificates(self) -> bytes | None:
@@ -189,6 +198,7 @@ class TfServing(Serving):
     def _await(self, holds: Callable[[], bool], what: str) -> None:
         deadline = Deadline.after(self.clock, PATIENCE_SECONDS)
         while not holds():
+            self.ensure_allowed()
             if deadline.expired():
                 raise TransientError(f"{self.settings.rest}: {self.model} does not yet say that {what}")
             self.pause(min(_LOOK_SECONDS, deadline.remaining()))

@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -124,3 +125,14 @@ def test_settings_show_no_secret() -> None:
     shown = repr(webhook("http://h/canary?token=t0p", signing_secret=SECRET).settings)
     assert "t0p" not in shown
     assert SECRET not in shown
+
+
+def test_what_is_not_allowed_any_more_is_not_asked() -> None:
+    def stopping() -> None:
+        raise TransientError("the monitor is stopping")
+
+    with receiving() as (url, received):
+        asked = replace(webhook(url), ensure_allowed=stopping)
+        with pytest.raises(TransientError, match="the monitor is stopping"):
+            asked.promote(PLAN)
+    assert received == []

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from monitor.act.lifecycle import Event
 from monitor.act.retrain import Retrain, RetrainState
 from monitor.act.steps import CanaryVerdict
 from monitor.clock import ManualClock, rfc3339, to_micros
@@ -21,6 +22,7 @@ from monitor.errors import InputError, TransientError
 from monitor.jobs.baselines import baseline_from_windows
 from monitor.jobs.judging import Judge
 from monitor.jobs.release.rollout import ServingRollout
+from monitor.jobs.retrain.releasing import ROLLING_BACK
 from monitor.jobs.window_rows import ActiveBaselines
 from monitor.outside.http import HttpClient
 from monitor.records import EVENT_TIME_TYPE
@@ -69,6 +71,8 @@ class Stage:
             request={"data": {"start": rfc3339(NOON - 4 * HOUR), "end": rfc3339(NOON)}},
             candidate={"uri": "run", "version": "2"},
         )
+        with self.ledger.database.write() as connection:
+            self.ledger.retrains.propose_in(connection, self.retrain, NOON)
         self.rollout = self.made()
         self.random = np.random.default_rng(7)
         self.untold: list[Seen] = []
@@ -289,6 +293,18 @@ def test_a_canary_that_stands_still_is_not_read_again(stage: Stage) -> None:
     assert stage.rollout.watch(stage.retrain) is found
 
 
+def test_a_canary_whose_traffic_stands_still_is_given_up_by_the_time_since_it_answered(stage: Stage) -> None:
+    stage.begin()
+    with stage.ledger.database.write() as connection:  # it took an hour to load
+        connection.exec_driver_sql("UPDATE rollouts SET began_at = began_at - 3600000000")
+    stage.serve(range(2))
+    hours = [stage.verdict()[0]]
+    for _ in range(14):
+        stage.clock.advance(HOUR.total_seconds())
+        hours.append(stage.verdict()[0])
+    assert hours.index(BAD) == 14 - 2, "give_up_after is 12 hours, two of which it was asked"
+
+
 def training_rows(stage: Stage, n: int = 600) -> None:
     times = [to_micros(NOON - 4 * HOUR + timedelta(seconds=20 * row)) for row in range(n)]
     columns = {
@@ -436,3 +452,38 @@ def test_what_can_never_serve_is_bad_at_once(
     assert (found.verdict, said in found.reason) == (BAD, True), found.reason
     stage.rollout.roll_back(stage.retrain)
     assert stage.config.read_text() == before
+
+
+def test_a_step_of_a_monitor_that_stops_changes_nothing_more(stage: Stage) -> None:
+    stage.begin()
+    before = stage.config.read_text()
+    stage.rollout.stopping.set()
+    for step in (stage.rollout.promote, stage.rollout.roll_back):
+        with pytest.raises(TransientError, match="the monitor is stopping"):
+            step(stage.retrain)
+    assert stage.config.read_text() == before
+
+
+def test_a_step_that_outlives_its_lease_does_not_undo_a_roll_back(stage: Stage) -> None:
+    before = stage.config.read_text()
+    stage.server.loading = 10_000
+    other = stage.made()
+
+    def rolled_back_meanwhile(seconds: float) -> None:
+        rollout.pause = stage.clock.advance
+        found = {ROLLING_BACK: {"at": rfc3339(NOON), "reason": "asked"}}
+        now = stage.ledger.retrains.change(stage.retrain, Event.DEFER, "ada", "rolling it back", NOON, found=found)
+        stage.server.loading = 0
+        other.roll_back(now)
+
+    rollout = stage.rollout
+    rollout.pause = rolled_back_meanwhile
+    with pytest.raises(TransientError, match="retrain r1 has moved on meanwhile"):
+        rollout.begin(stage.retrain)
+    assert stage.config.read_text() == before
+    assert sorted(path.name for path in stage.base.iterdir()) == ["1"]
+
+
+def test_signs_of_life_do_not_stop_a_step(stage: Stage) -> None:
+    stage.ledger.retrains.note(stage.retrain, NOON, found={"heard_at": rfc3339(NOON)})
+    stage.begin()

@@ -7,13 +7,17 @@ import os
 import signal
 import socket
 import textwrap
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
 
+from monitor.clock import Deadline, SystemClock
+from monitor.errors import TransientError
 from monitor.outside.candidates import running, worker
 from monitor.outside.candidates.running import Job, Ran, run
 
@@ -35,7 +39,7 @@ def job(candidate: Path, seconds: float = 30.0) -> Job:
 def instead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Ran]:
     """Run a program in the place of the worker: its code gets the folder as `folder`."""
 
-    def ran(code: str, seconds: float = 30.0) -> Ran:
+    def ran(code: str, seconds: float = 30.0, stopping: threading.Event | None = None) -> Ran:
         program = tmp_path / "program"
         program.mkdir()
         text = "import json, os, signal, sys, time\nfrom pathlib import Path\nfolder = Path(sys.argv[1])\n"
@@ -44,7 +48,7 @@ def instead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
         monkeypatch.setattr(running, "worker", SimpleNamespace(__name__="stand_in", **names))
         environment = running._environment
         monkeypatch.setattr(running, "_environment", lambda folder: environment(folder) | {"PYTHONPATH": str(program)})
-        return run(job(tmp_path, seconds), ROWS)
+        return run(job(tmp_path, seconds), ROWS, stopping)
 
     return ran
 
@@ -130,6 +134,22 @@ def test_who_does_not_end_is_ended_with_all_that_it_started(instead: Callable[..
             break
         os.sched_yield()
     assert _state(child) in ("", "Z")
+
+
+def test_it_is_ended_soon_after_the_monitor_is_to_stop(instead: Callable[..., Ran], tmp_path: Path) -> None:
+    code = f"""
+    Path({str(tmp_path / "begun")!r}).write_text(str(os.getpid()))
+    signal.pause()
+    """
+    stopping, deadline = threading.Event(), Deadline.after(SystemClock(), 30)
+    with ThreadPoolExecutor(1) as executor:
+        running_one = executor.submit(instead, code, 600.0, stopping)
+        while not (tmp_path / "begun").exists() and not deadline.expired():
+            os.sched_yield()
+        stopping.set()
+        with pytest.raises(TransientError, match="the monitor is stopping"):
+            running_one.result(10)
+    assert _state(int((tmp_path / "begun").read_text())) == ""
 
 
 def _state(process: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from monitor.config.canary import TfServingSettings
 from monitor.errors import InputError, TransientError
 from monitor.outside.serving import Plan
 from monitor.outside.tf_serving.model_config import entry_of
+from monitor.outside.tf_serving.placing import place
 from monitor.outside.tf_serving.serving import TfServing
 from tests.unit.outside.tf_serving.fake import FakeServing, Said
 
@@ -291,3 +292,46 @@ def test_a_roll_back_of_what_never_began_changes_nothing(world: World) -> None:
     serving = world.serving()
     assert serving.roll_back(serving.plan("42")) == ""
     assert world.config.read_text() == world.text
+
+
+@dataclass
+class Stopping:
+    """Allows so many writes and looks, and then no more."""
+
+    left: int
+
+    def __call__(self) -> None:
+        if not self.left:
+            raise TransientError("the monitor is stopping")
+        self.left -= 1
+
+
+@pytest.mark.parametrize("step", ["begin", "promote", "roll_back"])
+def test_wherever_a_step_is_stopped_nothing_is_written_after_it_and_another_goes_on(world: World, step: str) -> None:
+    world.server.loading = 2
+    done = world.serving()
+    plan = done.plan("42")
+    if step != "begin":
+        done.begin(plan, world.found)
+    for left in range(100):
+        stopping = Stopping(left)
+        serving = replace(world.serving(), ensure_allowed=stopping)
+        before = world.config.read_text(), sorted(world.base.iterdir())
+        try:
+            serving.begin(plan, world.found) if step == "begin" else getattr(serving, step)(plan)
+        except TransientError:
+            assert left or (world.config.read_text(), sorted(world.base.iterdir())) == before
+            continue
+        break
+    assert left >= 1
+    assert (world.entry() == ((41, 42), {"stable": 41, "canary": 42})) is (step == "begin")
+
+
+def test_a_copy_that_is_stopped_is_never_seen(world: World) -> None:
+    with pytest.raises(TransientError, match="stopping"):
+        place(world.candidate, world.base, 42, ensure_allowed=Stopping(1))
+    with pytest.raises(TransientError, match="stopping"):
+        place(world.candidate, world.base, 42, ensure_allowed=Stopping(3))
+    assert not (world.base / "42").exists()
+    place(world.candidate, world.base, 42)
+    assert (world.base / "42" / "variables" / "data").read_text() == "newnewnew"
