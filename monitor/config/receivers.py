@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from datetime import timedelta
+from ipaddress import IPv6Address
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
@@ -18,6 +19,7 @@ _OURS = ("content-type", "content-length", "host", "idempotency-key", "transfer-
 _WEB_ADDRESS = re.compile(r"https?://[^\s/?#][^\s]*")
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"  # of RFC 5322; quoted and international addresses are left out
 _MAIL_ADDRESS = re.compile(rf"{_ATOM}(\.{_ATOM})*@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
+_HOST = re.compile(r"[\w.-]{1,253}")
 _SECRET_BYTES = range(24, 65)  # as Standard Webhooks demands of a symmetric secret
 
 _HTTP = {"url", "headers"}
@@ -128,6 +130,12 @@ class ReceiverSettings(Strict):
 
     @model_validator(mode="after")
     def _mail(self) -> Self:
+        if self.host is not None and not _is_host(self.host):
+            raise ValueError(f"`host` {self.host!r} is not the name or address of a mail server")
+        if not (self.username or "").isascii() or not (
+            self.password is None or self.password.get_secret_value().isascii()
+        ):
+            raise ValueError("`username` and `password` must be of ASCII characters: mail servers are told no others")
         if (self.username is None) != (self.password is None):
             raise ValueError("`username` goes with `password`")
         if self.password is not None and self.tls == "none":
@@ -142,6 +150,15 @@ class ReceiverSettings(Strict):
         if self.timeout > timedelta(minutes=5):
             raise ValueError("`timeout` must be at most 5m")
         return self
+
+
+def _is_host(text: str) -> bool:
+    try:
+        if ":" in text:
+            return bool(IPv6Address(text))
+        return _HOST.fullmatch(text) is not None and bool(text.encode("idna"))
+    except ValueError:  # a label that is empty or too long
+        return False
 
 
 def _is_secret(text: str) -> bool:

@@ -101,7 +101,10 @@ class HttpClient:
             answer = self._once(method, location, sent, content, deadline)
             if not (300 <= answer.status < 400 and "location" in answer.headers):
                 return answer
-            location = str(httpx.URL(location).join(answer.headers["location"]))  # httpx has read it before
+            try:  # httpx has read those that it would follow, not those of 300, 304 and 305
+                location = str(httpx.URL(location).join(answer.headers["location"]))
+            except (httpx.InvalidURL, UnicodeError):
+                raise Refused(f"{place(url)} redirects to an address that is malformed") from None
             if _origin(location) != origin:
                 raise Refused(f"{place(url)} redirects to another host")
             if answer.status not in _KEEP_THE_METHOD and method != "HEAD":

@@ -177,20 +177,29 @@ class Notifier:
             lane.answered()
             return self._gave_up(message, Outcome.REFUSED, str(error), self.clock.now())
         except TransientError as error:
-            now = self.clock.now()
             wish = min(error.after or timedelta(0), _LONGEST_WISH) if isinstance(error, Busy) else timedelta(0)
-            lane.failed(receiver, now, wish)
-            if now >= last:
-                return self._gave_up(message, Outcome.GIVEN_UP, str(error), now)
-            due = now + max(retry_delay(told.message_id, message.attempts + 1), wish)
-            due = min(due, last)  # one last try when its time is up
-            held = self.ledger.outbox.try_later(message, self.holder, due, str(error))
-            _log.warning("notification_failed", **_keys(message), reason=str(error), again_at=rfc3339(due), held=held)
-            return self._counted(message, Outcome.RETRIED)
+            return self._failed(lane, message, last, str(error), wish)
+        except Exception as error:  # noqa: BLE001 (an error in a sender that nobody thought of must not hold up its receiver)
+            # Its text is left out: nobody has seen to it that there are no secrets in it.
+            return self._failed(lane, message, last, f"an error that was not foreseen ({type(error).__name__})")
         lane.answered()
         held = self.ledger.outbox.sent(message, self.holder, self.clock.now())
         _log.info("notification_sent", **_keys(message), attempts=message.attempts + 1, held=held)
         return self._counted(message, Outcome.SENT)
+
+    def _failed(
+        self, lane: _Lane, message: Message, last: datetime, reason: str, wish: timedelta = timedelta(0)
+    ) -> Outcome:
+        """Note that an attempt was in vain; the next one is after `wish` at the earliest."""
+        told, now = message.notification, self.clock.now()
+        lane.failed(told.receiver, now, wish)
+        if now >= last:
+            return self._gave_up(message, Outcome.GIVEN_UP, reason, now)
+        due = now + max(retry_delay(told.message_id, message.attempts + 1), wish)
+        due = min(due, last)  # one last try when its time is up
+        held = self.ledger.outbox.try_later(message, self.holder, due, reason)
+        _log.warning("notification_failed", **_keys(message), reason=reason, again_at=rfc3339(due), held=held)
+        return self._counted(message, Outcome.RETRIED)
 
     def _gave_up(self, message: Message, outcome: Outcome, reason: str, now: datetime) -> Outcome:
         held = self.ledger.outbox.give_up(message, self.holder, reason, now)

@@ -19,6 +19,7 @@ from monitor.alert.payloads.mail import mail
 from monitor.config.receivers import ReceiverSettings
 from monitor.errors import TransientError
 from monitor.outside.http import Refused
+from monitor.outside.receivers.sender import rendering
 
 _log = structlog.get_logger(__name__)
 
@@ -33,7 +34,8 @@ class Mailer:
 
     def send(self, notification: Notification, created_at: datetime, now: datetime) -> None:  # noqa: ARG002 (nothing is signed)
         """Send a mail; see `Sender`. Where a server takes it for some of the recipients only, it is taken."""
-        message = mail(notification, self.settings.from_ or "", self.settings.to, created_at)
+        with rendering():
+            message = mail(notification, self.settings.from_ or "", self.settings.to, created_at)
         with self._told_as_ours(), self._connected() as server:
             turned_away = server.send_message(message)
         if turned_away:
@@ -66,6 +68,10 @@ class Mailer:
             raise TransientError(f"{where} did not answer in time") from None
         except smtplib.SMTPException:
             raise TransientError(f"{where} broke the connection off, or did not answer in time") from None
+        except UnicodeError:  # a label of the host's name, the user, the password, the mail
+            raise Refused(
+                f"{where}: its name, the user, the password or the mail has characters that cannot be sent"
+            ) from None
         except OSError as error:
             raise TransientError(f"{where}: {error.strerror or 'no connection'}") from None
 

@@ -15,7 +15,7 @@ from standardwebhooks import Webhook
 
 from monitor.alert.notification import Notification
 from monitor.outside.http import Answer, HttpClient, Refused, TooLong, place
-from monitor.outside.receivers.sender import Busy
+from monitor.outside.receivers.sender import Busy, rendering
 
 _LATER = {408, 425, 429}
 Render = Callable[[Notification, datetime, datetime], Any]
@@ -55,12 +55,9 @@ class Poster:
         judge(place(url), answer, now)
 
     def _body(self, notification: Notification, created_at: datetime, now: datetime) -> str:
-        try:
+        with rendering():
             text = json.dumps(self.render(notification, created_at, now), ensure_ascii=False, allow_nan=False)
             text.encode()
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
-            # One message that cannot be told, such as one that an older version wrote, must not hold up the others.
-            raise Refused(f"this message cannot be put into the receiver's format ({type(error).__name__})") from error
         return text
 
     def _headers(self, message_id: str, now: datetime, body: str) -> dict[str, str]:
@@ -94,9 +91,9 @@ def retry_after(text: str, now: datetime) -> timedelta | None:
         return timedelta(seconds=int(text))
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+        wait = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now
+    except (ValueError, OverflowError):  # years and offsets that no calendar has
         return None
-    wait = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now
     return wait if wait > timedelta(0) else None
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from monitor.alert.notification import Notification
 from monitor.errors import TransientError
+from monitor.outside.http import Refused
 
 
 class Busy(TransientError):
@@ -32,3 +35,12 @@ class Sender(Protocol):
             Refused: it will not work however often it is tried.
         """
         ...
+
+
+@contextmanager
+def rendering() -> Iterator[None]:
+    """Refuse a message that cannot be told, such as one that an older version wrote: it must not hold up the others."""
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise Refused(f"this message cannot be put into the receiver's format ({type(error).__name__})") from error

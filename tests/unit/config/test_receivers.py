@@ -27,6 +27,8 @@ GOOD: dict[str, dict[str, Any]] = {
     },
     "an Alertmanager": {"type": "alertmanager", "url": "http://localhost:9093", "holds_for": "2d"},
     "mail": MAIL,
+    "mail, by an address": {**MAIL, "host": "::1"},
+    "mail, by an international name": {**MAIL, "host": "mail.bücher.example"},
     "mail, signed in": {**MAIL, "username": "u", "password": "p", "tls": "tls", "port": 4650},
 }
 
@@ -50,6 +52,11 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "mail to a list in one text": ({**MAIL, "to": ["a@b, c@d"]}, "is not a mail address"),
     "mail to no host": ({**MAIL, "to": ["a@"]}, "is not a mail address"),
     "mail to dots": ({**MAIL, "to": [".a@b"]}, "is not a mail address"),
+    "mail by a part of a name that is too long": ({**MAIL, "host": "x" * 70}, "is not the name or address"),
+    "mail by a name without a part": ({**MAIL, "host": "mail..example"}, "is not the name or address"),
+    "mail by a web address": ({**MAIL, "host": "smtp://mail.example"}, "is not the name or address"),
+    "mail by a host with its port": ({**MAIL, "host": "mail.example:25"}, "is not the name or address"),
+    "a password with an accent": ({**MAIL, "username": "u", "password": "é"}, "must be of ASCII characters"),
     "a user without password": ({**MAIL, "username": "u"}, "`username` goes with `password`"),
     "a password in the clear": (
         {**MAIL, "username": "u", "password": "p", "tls": "none"},

@@ -114,6 +114,16 @@ def test_a_redirect_to_nowhere_is_an_error_of_the_server(client: HttpClient, ser
         get(client, server.url)
 
 
+@pytest.mark.parametrize("status", [300, 304, 305])
+@pytest.mark.parametrize("location", ["http://[::1", "http://a:b/"])
+def test_a_location_that_nobody_follows_and_is_malformed_is_refused(
+    client: HttpClient, server: HttpServer, status: int, location: str
+) -> None:
+    server.answer = lambda _: Reply(status, {"Location": location})
+    with pytest.raises(Refused, match="malformed"):
+        get(client, server.url)
+
+
 def test_a_body_may_be_as_long_as_the_limit_and_no_longer(client: HttpClient, server: HttpServer) -> None:
     server.answer = lambda _: Reply(200, {}, b"x" * 1000)
     assert client.send("GET", server.url, timeout_seconds=5.0).body == b"x" * 1000

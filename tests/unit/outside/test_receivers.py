@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from monitor.alert.notification import Notification, Told
@@ -149,6 +150,8 @@ def test_a_message_that_cannot_be_told_is_refused_and_not_sent(server: HttpServe
         ("-5", None),
         ("٣", None),
         ("9" * 30, None),
+        ("Sun, 01 Mar 2026 12:01:00 +99999999999999", None),
+        ("Sun, 01 Mar 99999999999999999999 12:01:00 GMT", None),
         ("", None),
     ],
 )
@@ -249,6 +252,34 @@ def test_a_password_that_is_wrong_is_not_told(
     server = MailServer(tls=tls, answers={"AUTH": f"535 not {TOKEN}"})
     with server.listening() as port, pytest.raises(Refused, match="answered 535") as caught:
         send(mailer(port, tls="starttls", username="u", password=TOKEN))
+    assert TOKEN not in str(caught.value)
+
+
+def test_a_mail_that_cannot_be_told_is_refused_and_no_server_is_asked() -> None:
+    server = MailServer()
+    with server.listening() as port, pytest.raises(Refused, match="cannot be put into the receiver's format"):
+        send(mailer(port), notification(labels=None, starts_at=3, links=[1]))
+    assert server.commands == []
+
+
+def test_a_name_of_a_host_that_cannot_be_asked_for_is_refused() -> None:
+    named = ReceiverSettings.model_validate(
+        {"type": "email", "host": "localhost", "from": "a@example.org", "to": ["b@example.org"]}
+    ).model_copy(update={"host": "x" * 70})
+    with pytest.raises(Refused, match="characters that cannot be sent"):
+        send(sender_of("mail", named, HTTP))
+
+
+def test_a_password_that_smtp_cannot_say_is_refused_and_not_told(
+    certificate: Path, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "cert.pem"))
+    named = {"type": "email", "host": "localhost", "from": "a@example.org", "to": ["b@example.org"], "username": "u"}
+    with MailServer(tls=tls).listening() as port:
+        made = ReceiverSettings.model_validate({**named, "password": TOKEN, "port": port})
+        odd = made.model_copy(update={"password": SecretStr(f"{TOKEN}é")})
+        with pytest.raises(Refused, match="characters that cannot be sent") as caught:
+            send(sender_of("mail", odd, HTTP))
     assert TOKEN not in str(caught.value)
 
 

@@ -227,6 +227,21 @@ def test_what_is_refused_is_given_up_at_once_with_the_reason_and_the_next_goes_o
     assert world.outcomes() == {"refused": 1.0, "sent": 1.0}
 
 
+def test_an_error_that_nobody_foresaw_is_an_attempt_in_vain_and_holds_nothing_up(world: World) -> None:
+    receiver = Receiver(failing(ZeroDivisionError(f"secret of {NOON}")))
+    notifier = world.notifier({"r": receiver})
+    world.put("1")
+    world.put("2", subject="t")
+    notifier.tick(world.stop)
+    failed, untried = world.ledger.outbox.find()
+    assert (failed.attempts, failed.error) == (1, "an error that was not foreseen (ZeroDivisionError)")
+    assert (untried.attempts, untried.error) == (0, "")
+    assert world.outcomes() == {"retried": 1.0}
+    receiver.behave = lambda _: None
+    world.ticks(notifier, timedelta(seconds=5))
+    assert sorted(receiver.ids) == ["1", "2"]
+
+
 def test_a_message_is_given_up_when_its_time_is_over_after_one_last_try(world: World) -> None:
     receiver = Receiver(failing(TransientError("https://a:443: Connection refused")))
     notifier = world.notifier({"r": receiver}, give_up_after="1h")
