@@ -22,7 +22,7 @@ from monitor.jobs.release.rollout import ServingRollout
 from monitor.jobs.retrain.requests import request_for
 from monitor.jobs.retrain.retraining import Retrainer
 from monitor.metrics import MonitorMetrics
-from monitor.outside.gpu.watched import gpus_of
+from monitor.outside.gpu.watched import WatchedGpus, gpus_of
 from monitor.outside.http import HttpClient
 from monitor.outside.receivers.sending import sender_of
 from monitor.outside.trainers.choice import trainer_of
@@ -32,7 +32,20 @@ _TICKS = 5
 """A run and a canary are asked about every so many looks at a model."""
 
 
-def build_loop(settings: Settings, ledger: Ledger, storage: SpanStorage, clock: Clock, executor: Executor) -> Loop:
+def build_gpus(settings: Settings, clock: Clock) -> dict[str, WatchedGpus]:
+    """Return the GPUs of the settings; they are to be looked at regularly, since some remember no more than was looked at."""
+    http = HttpClient(clock)
+    return {name: gpus_of(each, http, clock) for name, each in settings.gpus.items()}
+
+
+def build_loop(
+    settings: Settings,
+    ledger: Ledger,
+    storage: SpanStorage,
+    clock: Clock,
+    executor: Executor,
+    gpus: Mapping[str, Gpus],
+) -> Loop:
     """Return what alerts and acts for a monitor; nothing outside is connected to yet.
 
     Args:
@@ -41,12 +54,12 @@ def build_loop(settings: Settings, ledger: Ledger, storage: SpanStorage, clock: 
         storage: of the spans.
         clock: of the process.
         executor: runs the steps that last, one at a time.
+        gpus: those of the settings, by name.
 
     Raises:
         ConfigError: a trainer lacks a section of the settings.
     """
     http = HttpClient(clock)
-    gpus = {name: gpus_of(each, http, clock) for name, each in settings.gpus.items()}
     asking = partial(request_for, ledger, storage, settings)
     return Loop(
         Alerter(ledger, settings),

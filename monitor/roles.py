@@ -27,7 +27,7 @@ from monitor.config.settings import Settings
 from monitor.errors import InvariantBroken
 from monitor.health import Health
 from monitor.jobs.monitoring import Monitor
-from monitor.loop import build_loop, build_notifier
+from monitor.loop import build_gpus, build_loop, build_notifier
 from monitor.metrics import MonitorMetrics
 from monitor.profile.tfdv import warm_up
 from monitor.store.ledger import Ledger
@@ -40,6 +40,10 @@ _JUDGE_SECONDS = 900.0
 """Between two looks at a model lies at worst the judging of a large window, with the import of TensorFlow."""
 _FORWARD_LEASE = timedelta(minutes=2)
 _NOTIFY_EVERY_SECONDS = 1
+_GPUS_EVERY_SECONDS = 30
+"""As often as exporters read by themselves."""
+_BESIDE = ("notify", "gpus")
+"""Jobs beside those that judge, each with a thread of its own: that they go on says nothing of those."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +115,7 @@ def start_monitor(process: Process) -> Callable[[], None]:
     storage = open_storage(settings.spans.uri)
     # The steps of a retrain that last must not keep windows from being judged.
     lasting = ThreadPoolExecutor(1, thread_name_prefix="retrain")
+    gpus = build_gpus(settings, clock)
     monitor = Monitor(
         settings=settings,
         ledger=ledger,
@@ -118,13 +123,13 @@ def start_monitor(process: Process) -> Callable[[], None]:
         clock=clock,
         holder=holder,
         metrics=metrics,
-        loop=build_loop(settings, ledger, storage, clock, lasting),
+        loop=build_loop(settings, ledger, storage, clock, lasting, gpus),
         stop=pause,
     )
     notifier = build_notifier(settings, ledger, clock, holder, metrics)
     # One thread: what the jobs do holds Python's lock anyway, and TFDV's first import must not happen twice at once.
     scheduler = BackgroundScheduler(
-        executors={name: {"type": "threadpool", "max_workers": 1} for name in ("default", "notify")},
+        executors={name: {"type": "threadpool", "max_workers": 1} for name in ("default", *_BESIDE)},
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         timezone="UTC",
     )
@@ -139,7 +144,12 @@ def start_monitor(process: Process) -> Callable[[], None]:
             process.fail(event.exception)
 
     scheduler.add_listener(failed, EVENT_JOB_ERROR)
-    scheduler.add_listener(lambda _: looked(), EVENT_JOB_EXECUTED | EVENT_JOB_ERROR)
+
+    def went_on(event: JobExecutionEvent) -> None:
+        if event.job_id.split(" ")[0] not in _BESIDE:
+            looked()
+
+    scheduler.add_listener(went_on, EVENT_JOB_EXECUTED | EVENT_JOB_ERROR)
     # TFDV takes seconds to import, and so does TFMA: have that done before the first window is due, not while it waits.
     scheduler.add_job(warm_up, id="import TFDV")
     if any(model.evaluation is not None for model in settings.models.values()):
@@ -152,6 +162,9 @@ def start_monitor(process: Process) -> Callable[[], None]:
         scheduler.add_job(
             notifier.tick, "interval", args=[pause], seconds=_NOTIFY_EVERY_SECONDS, id="notify", executor="notify"
         )
+    for name, watched in gpus.items():
+        job = {"id": f"gpus {name}", "executor": "gpus", "next_run_time": clock.now()}
+        scheduler.add_job(watched.look, "interval", seconds=_GPUS_EVERY_SECONDS, **job)
     scheduler.start()
 
     def finish() -> None:

@@ -115,9 +115,11 @@ def _by_load(
     used = f"utilisation {mean:.0%} {over}"
     limits = settings.backlog
     if limits is None or not backlog.requests:
-        why = backlog.trouble or "no request was answered" if limits else "nobody was asked whether requests wait"
+        why = _no_backlog(backlog) if limits else "nobody was asked whether requests wait"
         if mean > settings.full_utilisation:
             return ServingState.SATURATED, Headroom.BUSY, [f"{used} (more than {settings.full_utilisation:.0%}); {why}"]
+        if limits is not None and backlog.requests is None:
+            return ServingState.UNKNOWN, Headroom.UNKNOWN, [f"{why}; {used}"]
         return ServingState.HEALTHY, Headroom.HEALTHY, [f"{used}; {why}"]
     waiting = _waiting(backlog, limits)
     if not waiting:
@@ -129,6 +131,11 @@ def _by_load(
             [f"{waiting}, but {used} (less than {limits.low_utilisation:.0%}): requests do not wait for the GPU"],
         )
     return ServingState.SATURATED, Headroom.BUSY, [f"{waiting} and {used}"]
+
+
+def _no_backlog(backlog: Backlog) -> str:
+    unknown = "whether requests wait is not told"
+    return backlog.trouble or (unknown if backlog.requests is None else "no request was answered")
 
 
 def _waiting(backlog: Backlog, limits: BacklogSettings) -> str:

@@ -121,7 +121,7 @@ def test_a_metric_that_crosses_is_an_alert_once_until_it_is_well_again(tmp_path:
 def test_a_metric_that_crosses_starts_a_retrain_once(tmp_path: Path, api: Api) -> None:
     storage, clock = open_storage(api.settings.spans.uri), SystemClock()
     with ThreadPoolExecutor(1) as executor, watching(tmp_path, [RULE], api.url, SPOKEN) as watched:
-        loops = [build_loop(api.settings, api.ledger, storage, clock, executor) for _ in range(2)]
+        loops = [build_loop(api.settings, api.ledger, storage, clock, executor, {}) for _ in range(2)]
 
         def looked() -> bool:
             """Two monitors look at the model, the second while the first has its lease."""

@@ -18,6 +18,7 @@ import pytest
 from monitor.clock import Deadline, SystemClock, rfc3339
 from monitor.store.ledger import Ledger
 from tests.conftest import free_port
+from tests.unit.outside.gpu.servers import Pages, serving
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 ROOT = Path(__file__).resolve().parents[2]
@@ -88,7 +89,13 @@ def running(tmp_path: Path) -> Iterator[Running]:
         started.process.wait()
 
 
-def test_run_judges_files_reloads_and_drains(running: Running) -> None:
+@pytest.fixture
+def exporter() -> Iterator[Pages]:
+    with serving() as pages:
+        yield pages
+
+
+def test_run_judges_files_reloads_and_drains(running: Running, exporter: Pages) -> None:
     running.until(lambda: len(running.events("window_judged")) == 3)
     page = urllib.request.urlopen(f"http://127.0.0.1:{running.port}/metrics", timeout=10).read().decode()
     assert "driftline_ledger_messages 161.0" in page
@@ -101,9 +108,14 @@ def test_run_judges_files_reloads_and_drains(running: Running) -> None:
     assert "nonsense" in str(running.events("reload_refused")[0]["reason"])
     assert running.events("draining") == []
 
-    running.write_settings("spans: {keep: 30d}\n")
+    running.write_settings("team: 2026-02-30\n")
+    running.process.send_signal(signal.SIGHUP)
+    running.until(lambda: len(running.events("reload_refused")) == 2)
+
+    running.write_settings(f"spans: {{keep: 30d}}\ngpus: {{g: {{source: dcgm, url: '{exporter.url}/metrics'}}}}\n")
     running.process.send_signal(signal.SIGHUP)
     running.until(lambda: len(running.events("started")) == 2)
+    running.until(lambda: len(exporter.asked) > 0)  # though no decision asks for the GPUs
     with (running.folder / "requests.jsonl").open("a") as file:
         file.write(lines(range(4, 6)))
     running.until(lambda: len(running.events("window_judged")) == 5)

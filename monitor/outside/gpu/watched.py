@@ -7,7 +7,7 @@ from datetime import datetime
 
 from monitor.act import gpu
 from monitor.act.gpu_readings import Backlog, Seen
-from monitor.act.steps import Found, Gpus
+from monitor.act.steps import Found
 from monitor.clock import Clock
 from monitor.config.gpus import GpuSettings
 from monitor.outside.gpu.backlog import ServingBacklog, ServingBacklogAtPrometheus
@@ -33,6 +33,19 @@ class WatchedGpus:
         self._clock = clock
         self._lock = threading.Lock()
 
+    def look(self) -> None:
+        """Remember how things are, where nobody else does: between two questions there may be hours."""
+        with self._lock:
+            now = self._clock.now()
+            if self._settings.source != "prometheus":
+                self._source.look(now)
+            if (
+                self._settings.backlog is not None
+                and self._settings.backlog.url is not None
+                and self._backlog is not None
+            ):
+                self._backlog.look(now)
+
     def headroom(self) -> Found:
         """Say whether there is room for a training; `verdict` is a Headroom."""
         with self._lock:
@@ -54,7 +67,7 @@ class WatchedGpus:
         return Seen(chosen, trouble, backlog)
 
 
-def gpus_of(settings: GpuSettings, http: HttpClient, clock: Clock) -> Gpus:
+def gpus_of(settings: GpuSettings, http: HttpClient, clock: Clock) -> WatchedGpus:
     """Return the GPUs that settings describe; nothing is asked before the first question."""
     seconds = settings.timeout.total_seconds()
     token = settings.token.get_secret_value() if settings.token is not None else ""

@@ -354,6 +354,13 @@ QUICK = Backlog(requests=900, queue_seconds=0.001, latency_seconds=0.02)
             "refused",
             id="fully used, and nobody can say who waits: saturated",
         ),
+        pytest.param(
+            Seen((one(FREE),), backlog=Backlog(trouble="refused")),
+            "unknown",
+            Headroom.UNKNOWN,
+            "refused; utilisation 10%",
+            id="little used, and nobody can say who waits: unknown",
+        ),
     ],
 )
 def test_gpus_that_serve(seen: Seen, state: str, verdict: Headroom, reason: str) -> None:

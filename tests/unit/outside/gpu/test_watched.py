@@ -138,6 +138,24 @@ def test_an_exporter_that_is_gone_leaves_looks_that_grow_stale(pages: Pages) -> 
     assert world.look("").reason == "the exporter answers with status 503"
 
 
+def test_what_was_looked_at_between_two_questions_counts(pages: Pages) -> None:
+    page = "/monitoring/prometheus/metrics"
+    world = World(pages, backlog={"url": pages.url + page})
+    for errors, requests in ((0, 1_000), (1, 2_000)):
+        pages.text["/metrics"] = exporter(xid=79 * errors, error_label="GPU has fallen off the bus", util="90")
+        pages.text[page] = tf_serving(requests, 100, 5_000)
+        world.gpus.look()
+        world.clock.advance(30)
+    found = world.gpus.serving()
+    assert (found.verdict, "XID error 79, after which" in found.reason) == (Headroom.FAILED, True), found
+    assert found.details["backlog"]["requests"] == 1_000
+
+
+def test_nobody_looks_for_a_prometheus_server_which_remembers_by_itself(pages: Pages) -> None:
+    World(pages, source="prometheus", backlog={"matchers": 'job="serving"'}).gpus.look()
+    assert pages.asked == []
+
+
 def test_an_exporter_that_never_was_there_is_unknown() -> None:
     with serving() as gone:
         url = gone.url
@@ -230,7 +248,7 @@ def test_requests_that_wait_before_an_idle_gpu_starve_it(pages: Pages) -> None:
     pages.text[page] = tf_serving(1_000, 100, 5_000)
     first = world.gpus.serving()
     assert (first.details["state"], first.details["backlog"]["trouble"][:28]) == (
-        "healthy",
+        "unknown",
         "requests were counted once o",
     )
     world.clock.advance(30)
