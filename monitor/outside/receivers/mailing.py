@@ -7,7 +7,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -38,6 +38,8 @@ class Mailer:
             message = mail(notification, self.settings.from_ or "", self.settings.to, created_at)
         with self._told_as_ours(), self._connected() as server:
             turned_away = server.send_message(message)
+            with suppress(smtplib.SMTPException, OSError):  # it is taken, whatever is said to a farewell
+                server.quit()
         if turned_away:
             _log.warning("recipients_turned_away", receiver=self.name, count=len(turned_away))
 
@@ -45,7 +47,8 @@ class Mailer:
     def _connected(self) -> Iterator[smtplib.SMTP]:
         context = self._context if self.settings.tls == "tls" else None
         seconds = self.settings.timeout.total_seconds()
-        with _Bounded(self.settings.host or "", self.settings.smtp_port, seconds, context) as server:
+        # Not its own context: that one says farewell too, and fails where the answer is not polite.
+        with closing(_Bounded(self.settings.host or "", self.settings.smtp_port, seconds, context)) as server:
             if self.settings.tls == "starttls":
                 server.starttls(context=self._context)
             if self.settings.username is not None and self.settings.password is not None:

@@ -255,6 +255,14 @@ def test_a_password_that_is_wrong_is_not_told(
     assert TOKEN not in str(caught.value)
 
 
+@pytest.mark.parametrize("said", ["421 too slow", "500 what?", "nonsense"])
+def test_a_mail_that_was_taken_is_sent_whatever_is_said_at_the_end(said: str) -> None:
+    server = MailServer(answers={"QUIT": said})
+    with server.listening() as port:
+        send(mailer(port))
+    assert len(server.mails) == 1
+
+
 def test_a_mail_that_cannot_be_told_is_refused_and_no_server_is_asked() -> None:
     server = MailServer()
     with server.listening() as port, pytest.raises(Refused, match="cannot be put into the receiver's format"):
