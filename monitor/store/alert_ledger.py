@@ -101,12 +101,14 @@ class SqlAlerts:
         """Return the alerts of all models that fire."""
         return self.list(state=AlertState.FIRING)
 
-    def standing(self) -> builtins.list[tuple[Mapping[str, str], AlertState]]:
-        """Return labels and state of all alerts that are not inactive, without what is behind them."""
+    def standing(self) -> builtins.list[tuple[Mapping[str, str], AlertState, Origin]]:
+        """Return labels, state and origin of all alerts that are not inactive, without what is behind them."""
         wanted = (t.alerts.c.team == self._team, t.alerts.c.state != AlertState.INACTIVE)
         with self._database.read() as connection:
-            rows = connection.execute(select(t.alerts.c.labels, t.alerts.c.state).where(*wanted)).all()
-        return [(json.loads(row.labels), AlertState(row.state)) for row in rows]
+            rows = connection.execute(
+                select(t.alerts.c.labels, t.alerts.c.state, t.alerts.c.origin).where(*wanted)
+            ).all()
+        return [(json.loads(row.labels), AlertState(row.state), Origin(row.origin)) for row in rows]
 
     def get(self, fingerprint: str) -> Alert | None:
         """Return one alert, None where there is none."""

@@ -16,12 +16,12 @@ def alert_gauges(ledger: Ledger, now: datetime) -> Iterable[GaugeMetricFamily]:
     """Yield the gauges; raises TransientError while the database does not answer."""
     alerts = GaugeMetricFamily(
         "driftline_alerts",
-        "Alerts that are pending, firing or resolved.",
-        labels=[MODEL, ALERT_NAME, SEVERITY, "state"],
+        "Alerts that are pending, firing or resolved, by who found them: driftline or an alertmanager.",
+        labels=[MODEL, ALERT_NAME, SEVERITY, "state", "origin"],
     )
     counts = Counter(
-        (*(labels.get(name, "") for name in (MODEL, ALERT_NAME, SEVERITY)), str(state))
-        for labels, state in ledger.alerts.standing()
+        (*(labels.get(name, "") for name in (MODEL, ALERT_NAME, SEVERITY)), str(state), str(origin))
+        for labels, state, origin in ledger.alerts.standing()
     )
     for key, count in sorted(counts.items()):
         alerts.add_metric(list(key), count)

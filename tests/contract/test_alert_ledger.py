@@ -78,6 +78,10 @@ def test_alerts_are_listed_by_model_and_state(ledger: Ledger) -> None:
     assert ledger.alerts.list(model="model") == [alert]
     assert ledger.alerts.list(state=AlertState.RESOLVED) == [nameless]
     assert ledger.alerts.firing() == [alert, other]
+    assert {labels["alertname"]: origin for labels, _, origin in ledger.alerts.standing()} == {
+        "Drift": Origin.DRIFTLINE,
+        "GpuHot": Origin.ALERTMANAGER,
+    }
     others = SqlAlerts(ledger.database, "another team")
     assert others.list() == []
     assert others.get(alert.fingerprint) is None
