@@ -67,10 +67,12 @@ class Monitor:
         return 0
 
     def clean(self) -> None:
-        """Abandon and delete span files that nobody will read."""
+        """Abandon and delete span files that nobody will read, and end the alerts of models that are gone."""
         try:
+            if self.loop is not None:
+                self.loop.alerter.retire_models(self._lease, self.clock.now())
             deleted = self._housekeeping.clean(self.settings.spans.keep, self.clock.now())
-        except TransientError as error:
+        except (StaleClaim, TransientError) as error:
             _log.error("housekeeping_failed", reason=str(error))
             return
         if deleted:

@@ -110,6 +110,19 @@ class SqlAlerts:
             ).all()
         return [(json.loads(row.labels), AlertState(row.state), Origin(row.origin)) for row in rows]
 
+    def models_left(self, known: Collection[str]) -> builtins.list[str]:
+        """Return the models that are not `known` with alerts of Driftline's own rules that stand, or whose end is to be told."""
+        alerts = t.alerts.c
+        stands = alerts.state.in_([str(AlertState.PENDING), str(AlertState.FIRING)])
+        wanted = (
+            alerts.team == self._team,
+            alerts.origin == str(Origin.DRIFTLINE),
+            or_(stands, alerts.notified_at.is_not(None)),
+            alerts.model.not_in(list(known)),
+        )
+        with self._database.read() as connection:
+            return sorted(connection.execute(select(alerts.model).where(*wanted).distinct()).scalars())
+
     def get(self, fingerprint: str) -> Alert | None:
         """Return one alert, None where there is none."""
         with self._database.read() as connection:

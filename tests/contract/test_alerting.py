@@ -15,6 +15,7 @@ from monitor.alert.alert import Alert, AlertState, Origin
 from monitor.errors import StaleClaim
 from monitor.store import loop_tables as t
 from monitor.store.alert_ledger import SqlAlerts
+from monitor.store.leases import Lease
 from monitor.store.ledger import Ledger
 from monitor.window.label_due import Stage
 from tests.contract.alert_world import RECEIVERS, SKEW, World, settings_of
@@ -228,6 +229,37 @@ def test_a_rule_that_is_gone_leaves_no_alert_firing(ledger: Ledger) -> None:
     assert reasons(here)[-1] == "there is no such rule in the settings any more"
     assert here.told() == ENDED
     assert not here.look()
+
+
+def test_a_model_that_is_gone_leaves_no_alert_firing_and_its_end_is_told(ledger: Ledger) -> None:
+    here = world(ledger)
+    here.judge(5, SKEW)
+    here.look()
+    posted = Alert(
+        {"alertname": "Up", "model": "model"}, {}, AlertState.FIRING, Origin.ALERTMANAGER, NOON, fired_at=NOON
+    )
+    ledger.alerts.take(posted, here.now)
+    other = {"other": {"traffic": {"files": "requests"}}}
+    here.restart(settings_of([DRIFT], models=other))
+    here.alerter.retire_models(lambda _: None, here.now)
+    assert len(ledger.alerts.firing()) == 2, "another monitor looks after it"
+    silence = ledger.silences.add('alertname="Drift"', here.now, here.now + HOUR, "ada", "", here.now)
+    asked: list[str] = []
+
+    def lease_of(model: str) -> Lease:
+        asked.append(model)
+        return here.lease
+
+    here.alerter.retire_models(lease_of, here.now)
+    assert [alert.name for alert in ledger.alerts.firing()] == ["Up"], "what was found elsewhere stays"
+    (drift,) = ledger.alerts.list(state=AlertState.RESOLVED)
+    reason = ledger.alerts.events(drift.fingerprint)[-1].reason
+    assert reason.startswith("the model is not in the settings any more; nobody is told, by silence")
+    ledger.silences.expire(silence, "ada", here.now)
+    for _ in range(2):
+        here.alerter.retire_models(lease_of, here.now)
+    assert here.told() == ENDED
+    assert asked == ["model", "model"], "when all is told nobody looks any more"
 
 
 def test_a_rule_that_asks_for_something_else_forgets_what_it_remembered(ledger: Ledger) -> None:

@@ -6,6 +6,7 @@ that a look makes of a window is recorded in one transaction, with the messages 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -25,6 +26,10 @@ _log = structlog.get_logger(__name__)
 
 _MOST_WINDOWS = 50
 """Windows that one transaction covers; a replay, or an hour of downtime, leaves many at once."""
+
+
+_NO_RULE = "there is no such rule in the settings any more"
+_NO_MODEL = "the model is not in the settings any more"
 
 
 @dataclass
@@ -58,6 +63,18 @@ class Alerter:
                 changed |= self._turn(model_name, rules, look, lease, now)
         return list(changed.values())
 
+    def retire_models(self, lease_of: Callable[[str], Lease | None], now: datetime) -> None:
+        """End the alerts of models that the settings have no longer, and tell of that; raises as `tick` does.
+
+        Args:
+            lease_of: takes a model's lease; None while another monitor, with other settings, looks after it.
+            now: wall clock.
+        """
+        for model in self.ledger.alerts.models_left(list(self.settings.models)):
+            lease = lease_of(model)
+            if lease is not None:
+                self.tick(model, lease, now)
+
     def _may_be_due(self, rules: ModelRules, fingerprint: str, state: AlertState, revision: int) -> bool:
         """Say whether there may be something to do about an alert though nothing was found: tell, tell again, or forget it."""
         if state in (AlertState.FIRING, AlertState.PENDING) and fingerprint not in rules.fingerprints:
@@ -78,12 +95,12 @@ class Alerter:
                 if earlier is not None:
                     again = evaluate(expression, self.ledger.alerts.facts(model, earlier, rules.sources))
                     turn.show(rule, again or Outcome(matched=True))
-        replays = self.settings.models[model].windows.time == "replay"
         for rule, limit in rules.of_silence:
+            replays = self.settings.models[model].windows.time == "replay"
             turn.silence_of(rule, look.newest_data, look.watermark if replays else now, limit, replays=replays)
         for fingerprint in look.standing:
             if fingerprint not in rules.fingerprints:
-                turn.retire(fingerprint)
+                turn.retire(fingerprint, _NO_RULE if model in self.settings.models else _NO_MODEL)
             turn.tell(fingerprint)
         revised = turn.revised()
         if revised or look.due:

@@ -59,8 +59,9 @@ class ModelRules:
 
     @classmethod
     def of(cls, settings: Settings, model: str) -> ModelRules:
-        """Return the rules that are about a model."""
-        rules = [Rule.of(each, model) for each in settings.alerts if not each.models or model in each.models]
+        """Return the rules that are about a model; of one that the settings do not have there are none."""
+        known = settings.alerts if model in settings.models else ()
+        rules = [Rule.of(each, model) for each in known if not each.models or model in each.models]
         of_windows = [(rule, rule.settings.expr) for rule in rules if rule.settings.expr is not None]
         of_silence = [(rule, rule.settings.no_data_for) for rule in rules if rule.settings.no_data_for is not None]
         wanted = frozenset[Source]().union(*(sources(expression) for _, expression in of_windows))

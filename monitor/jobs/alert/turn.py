@@ -23,7 +23,6 @@ from monitor.jobs.alert.rules import Rule
 from monitor.store.alert_ledger import Happened, Revised
 from monitor.store.alert_rows import KeptAlert
 
-_NO_RULE = "there is no such rule in the settings any more"
 _OURS = "a rule of the settings makes this alert: what an Alertmanager says of it does not count"
 
 
@@ -99,10 +98,10 @@ class Turn:
             alert = replace(alert, annotations=annotated(rule.settings.annotations, rule.labels, (), ()))
         self._apply(draft, alert, standing)
 
-    def retire(self, fingerprint: str) -> None:
-        """Take that an alert's rule is gone."""
+    def retire(self, fingerprint: str, why: str) -> None:
+        """Take that nobody looks after an alert any more."""
         draft = self._draft(fingerprint)
-        step = retired(draft.alert, draft.memory.covered, _NO_RULE, self.now)
+        step = retired(draft.alert, draft.memory.covered, why, self.now)
         self._follow(draft, step)
 
     def tell(self, fingerprint: str) -> None:
