@@ -71,6 +71,10 @@ class CollectorMetrics:
             registry=registry,
         )
 
+    def expect(self, model: str, kind: str) -> None:
+        """Show that nothing was read of a model yet: what is not shown at all cannot be seen to stand still."""
+        self._records.labels(model, kind)
+
     def buffered_rows_of_one(self) -> Callable[[float], None]:
         """Return what sets one collector's share of the rows that wait to be committed."""
         return _share(self._buffered_rows)

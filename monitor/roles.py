@@ -76,6 +76,10 @@ def start_collector(process: Process) -> Callable[[], None]:
         if error is not None:
             process.fail(error)
 
+    for name, model in settings.models.items():
+        CollectorMetrics.on(process.registry).expect(name, "traffic")
+        if model.labels is not None:
+            CollectorMetrics.on(process.registry).expect(name, "labels")
     for kind, (streams, source) in sources.items():
         collector = Collector(
             f"{process_name()}:{kind}",
