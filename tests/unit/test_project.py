@@ -127,6 +127,18 @@ def test_promtool_sees_every_alert_fire_and_not_fire(file: str) -> None:
     assert {case["alertname"] for case in cases if not case.get("exp_alerts")} == alerts
 
 
+@pytest.mark.parametrize("test", sorted((ROOT / "alert_rules/tests").glob("*.yaml")), ids=lambda path: path.stem)
+def test_promtool_evaluates_all_groups_in_one_order_recorded_series_first(test: Path) -> None:
+    """A group that is not named goes at any time: an alert then sees a series as it was recorded one evaluation before."""
+    document = yaml.safe_load(test.read_text(encoding="utf-8"))
+    files = [yaml.safe_load((test.parent / file).read_text(encoding="utf-8")) for file in document["rule_files"]]
+    groups = [group["name"] for file in files for group in file["groups"]]
+    order = document["group_eval_order"]
+    assert sorted(order) == sorted(groups)
+    recorded = [name.startswith("driftline-recording") for name in order]
+    assert recorded == sorted(recorded, reverse=True)
+
+
 def test_promtool_sees_what_every_recorded_series_comes_to() -> None:
     document = yaml.safe_load((ROOT / "alert_rules/tests/recording_test.yaml").read_text(encoding="utf-8"))
     shown = {
