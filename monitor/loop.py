@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from functools import partial
@@ -22,6 +23,7 @@ from monitor.jobs.release.rollout import ServingRollout
 from monitor.jobs.retrain.requests import request_for
 from monitor.jobs.retrain.retraining import Retrainer
 from monitor.metrics import MonitorMetrics
+from monitor.outside.candidates.running import run
 from monitor.outside.gpu.watched import WatchedGpus, gpus_of
 from monitor.outside.http import HttpClient
 from monitor.outside.receivers.sending import sender_of
@@ -45,6 +47,7 @@ def build_loop(
     clock: Clock,
     executor: Executor,
     gpus: Mapping[str, Gpus],
+    stopping: threading.Event | None = None,
 ) -> Loop:
     """Return what alerts and acts for a monitor; nothing outside is connected to yet.
 
@@ -53,18 +56,19 @@ def build_loop(
         ledger: what is known.
         storage: of the spans.
         clock: of the process.
-        executor: runs the steps that last, one at a time.
+        executor: runs the steps that last; those of one retrain come after each other all the same.
         gpus: those of the settings, by name.
+        stopping: set to have the steps that last end soon, by a TransientError.
 
     Raises:
         ConfigError: a trainer lacks a section of the settings.
     """
-    http = HttpClient(clock)
+    http, stopping = HttpClient(clock), stopping or threading.Event()
     asking = partial(request_for, ledger, storage, settings)
     return Loop(
         Alerter(ledger, settings),
-        Actor(ledger, settings, asking, gpus),
-        _retrainer(settings, ledger, storage, clock, executor, http, gpus),
+        Actor(ledger, settings, asking, gpus, executor=executor),
+        _retrainer(settings, ledger, storage, clock, executor, http, gpus, stopping),
         clock,
     )
 
@@ -84,6 +88,7 @@ def _retrainer(
     executor: Executor,
     http: HttpClient,
     gpus: Mapping[str, Gpus],
+    stopping: threading.Event,
 ) -> Retrainer:
     trainers: dict[str, Trainer] = {
         name: trainer_of(
@@ -92,8 +97,8 @@ def _retrainer(
         for name, model in settings.models.items()
         if model.retrain is not None
     }
-    gate = CandidateGate(ledger, storage, settings, clock)
-    rollout = ServingRollout(ledger, storage, settings, http, clock)
+    gate = CandidateGate(ledger, storage, settings, clock, partial(run, stopping=stopping))
+    rollout = ServingRollout(ledger, storage, settings, http, clock, stopping=stopping)
     return Retrainer(ledger, settings, trainers, gpus, gate, rollout, executor, _TICKS * settings.monitor.tick)
 
 

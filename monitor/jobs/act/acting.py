@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -39,6 +40,7 @@ class Actor:
         request_for: makes the request of a retrain.
         gpus: by their name in the settings.
         look_every: how often the same alerts are decided about.
+        executor: asks GPUs, which are waited for a few seconds; without one, for as long as they take.
     """
 
     ledger: Ledger
@@ -46,12 +48,13 @@ class Actor:
     request_for: RequestFor
     gpus: Mapping[str, Gpus]
     look_every: timedelta = timedelta(seconds=5)
+    executor: Executor | None = None
     _looked: dict[str, tuple[list[_Seen], datetime]] = field(default_factory=dict)
     _said: dict[str, dict[_About, _Said]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Set up what lives as long as the actor."""
-        self._actions = Actions(self.ledger, self.settings, self.request_for, self.gpus)
+        self._actions = Actions(self.ledger, self.settings, self.request_for, self.gpus, self.executor)
 
     def tick(self, model: str, lease: Lease, now: datetime) -> int:
         """Decide about the model's firing alerts, act, and return how many actions there were.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -25,6 +26,9 @@ from monitor.store import outbox
 from monitor.store.ledger import Ledger
 from monitor.store.retrain_rows import wish
 
+_GPU_SECONDS = 5.0
+"""How long GPUs may keep the judging of all models waiting."""
+
 
 @dataclass(frozen=True, slots=True)
 class Action:
@@ -42,6 +46,7 @@ class Actions:
     settings: Settings
     request_for: RequestFor
     gpus: Mapping[str, Gpus]
+    executor: Executor | None = None
 
     def __post_init__(self) -> None:
         """Set up what lives as long as this."""
@@ -134,14 +139,26 @@ class Actions:
         if gpus is None:
             raise InputError(f"there are no GPUs {name!r} to be asked")
         try:
-            return gpus.serving()
+            if self.executor is None:
+                return gpus.serving()
+            return self.executor.submit(gpus.serving).result(_GPU_SECONDS)
+        except TimeoutError:
+            return Found(Headroom.UNKNOWN, f"they did not answer within {_GPU_SECONDS:g} seconds")
         except TransientError as error:
             return Found(Headroom.UNKNOWN, str(error))
 
     def _page(self, policy: PolicySettings, alert: Alert, decision: Decision, _facts: Facts, now: datetime) -> Action:
         document = alert_document(alert, {}, f"paged by policy {policy.name}")
-        told = told_to([policy.receiver or ""], Told.PAGE, alert, document, f"{policy.name} {rfc3339(now)}")
-        return self._telling(policy, alert, replace(decision, reason=f"paged {policy.receiver}"), told, now)
+        receiver = policy.receiver or ""
+        told = told_to([receiver], Told.PAGE, alert, document, f"{policy.name} {rfc3339(now)}")
+        action = self._telling(policy, alert, replace(decision, reason=f"paged {receiver}"), told, now)
+
+        def write(connection: Connection) -> None:
+            action.write(connection)
+            if self.settings.receivers[receiver].send_resolved:
+                self.ledger.alerts.paged(connection, alert, receiver, now)
+
+        return replace(action, write=write)
 
     def _telling(
         self,

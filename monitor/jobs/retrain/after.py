@@ -104,8 +104,11 @@ def _newest_window(ledger: Ledger, fingerprint: str) -> tuple[datetime, bool] | 
 
 
 def _stop(work: Work, retrain: Retrain) -> Retrain:
+    ended = work.long.ended("stop", work.trainer.cancel, retrain)
+    if ended is None:
+        return retrain
     try:
-        work.trainer.cancel(retrain)
+        ended.result()
     except TransientError as error:
         if not over(retrain.deadline_at, work.now):
             return work.later(retrain, retrain.reason)

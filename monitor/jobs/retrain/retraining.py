@@ -34,7 +34,7 @@ class Retrainer:
     Attributes:
         trainers: by model.
         gpus: by their name in the settings.
-        executor: for steps that last (the gate, the rollout); without one they are done within the look.
+        executor: for steps that last or ask somebody else; without one they are done within the look.
         poll_every: time between two questions about a run or a canary.
     """
 
@@ -60,13 +60,13 @@ class Retrainer:
             TransientError: the ledger does not answer.
         """
         work = self._work(model, lease, now)
-        for ended in self.ledger.retrains.to_look_after(model):
+        live, over = self.ledger.retrains.live(model), self.ledger.retrains.to_look_after(model)
+        self._long.keep(lease, model, {each.retrain_id for each in (*over, *([] if live is None else [live]))})
+        for ended in over:
             if work is None:
                 self._told(ended, self._forsaken(ended, lease, now))
             elif due(ended, now):
                 self._told(ended, after.look_after(work, ended))
-        live = self.ledger.retrains.live(model)
-        self._long.keep(model, None if live is None else live.retrain_id)
         if live is None:
             return False
         if work is None:

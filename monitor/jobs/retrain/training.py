@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future
 from datetime import datetime
 
 from monitor.act.lifecycle import Event
 from monitor.act.retrain import Retrain, RetrainState
-from monitor.act.steps import Found, Headroom, Progress, Report
+from monitor.act.steps import Found, Gpus, Headroom, Progress, Report
 from monitor.act.timing import lasts, over, words
 from monitor.clock import rfc3339
 from monitor.errors import InputError, TransientError
@@ -33,7 +34,10 @@ def approved(work: Work, retrain: Retrain) -> Retrain:
 
 def gpu_check(work: Work, retrain: Retrain) -> Retrain:
     """Submit where the GPUs have room; else try again later and say so, until there was none for too long."""
-    found = _headroom(work)
+    gpus = work.gpus
+    found = work.long.done("headroom", lambda _: _headroom(gpus), retrain)
+    if found is None:
+        return retrain
     proceed = work.settings.headroom is None or work.settings.headroom.on_unknown == "proceed"
     if found.verdict == Headroom.HEALTHY or (found.verdict == Headroom.UNKNOWN and proceed):
         return _submit(work, retrain, found)
@@ -53,7 +57,7 @@ def gpu_check(work: Work, retrain: Retrain) -> Retrain:
 def submitted(work: Work, retrain: Retrain) -> Retrain:
     """Hand the request to the trainer; the id of the retrain makes it one run, however often that takes."""
     try:
-        reference = work.trainer.submit(retrain)
+        reference = work.long.done("submit", work.trainer.submit, retrain)
     except TransientError as error:
         if over(retrain.deadline_at, work.now):
             waited = words(lasts(_entered(retrain), work.now))
@@ -62,6 +66,8 @@ def submitted(work: Work, retrain: Retrain) -> Retrain:
         return work.later(retrain, f"the trainer cannot be reached: {error}")
     except InputError as error:
         return work.end(retrain, Event.FAIL, f"the trainer refused: {error}")
+    if reference is None:
+        return retrain
     return work.change(
         retrain,
         Event.START,
@@ -74,13 +80,16 @@ def submitted(work: Work, retrain: Retrain) -> Retrain:
 
 def running(work: Work, retrain: Retrain) -> Retrain:
     """Ask how the run goes, where that can be asked; one that is silent or takes too long has failed."""
+    ended = work.long.ended("poll", work.trainer.poll, retrain)
+    if ended is None:
+        return retrain
     try:
-        report, trouble = _poll(work, retrain)
+        report, trouble = _told(ended)
     except InputError as error:
         reason = f"the trainer cannot be asked: {error}"
         return work.end(retrain, Event.FAIL, reason, deadline_at=stop_until(retrain, work.now))
-    if report is not None and (ended := _ENDINGS.get(report.progress)) is not None:
-        return ended(work, retrain, report)
+    if report is not None and (ending := _ENDINGS.get(report.progress)) is not None:
+        return ending(work, retrain, report)
     if over(retrain.deadline_at, work.now):
         reason = f"the training took longer than {words(work.settings.train_within)}"
         return work.end(retrain, Event.FAIL, reason, deadline_at=stop_until(retrain, work.now))
@@ -89,7 +98,8 @@ def running(work: Work, retrain: Retrain) -> Retrain:
         if silent >= work.settings.silent_for:
             reason = f"the trainer is lost: no sign of life for {words(silent)}{trouble}"
             return work.end(retrain, Event.FAIL, reason, deadline_at=stop_until(retrain, work.now))
-        return work.later(retrain, retrain.reason, wait=work.poll_every)
+        lost_at = _heard(retrain) + work.settings.silent_for
+        return work.later(retrain, retrain.reason, wait=None if trouble else work.poll_every, at_latest=lost_at)
     reason = f"the training is {report.progress}" + (f": {report.reason}" if report.reason else "")
     return work.later(retrain, reason, found={"heard_at": rfc3339(work.now)}, wait=work.poll_every)
 
@@ -135,18 +145,18 @@ def _submit(work: Work, retrain: Retrain, found: Found | None) -> Retrain:
     return work.change(retrain, Event.SUBMIT, reason, found={"gpu_check": as_document(found)}, deadline_at=until)
 
 
-def _headroom(work: Work) -> Found:
-    if work.gpus is None:
+def _headroom(gpus: Gpus | None) -> Found:
+    if gpus is None:
         return Found(Headroom.UNKNOWN, "no GPUs are configured under that name")
     try:
-        return work.gpus.headroom()
+        return gpus.headroom()
     except (InputError, TransientError) as error:
         return Found(Headroom.UNKNOWN, str(error))
 
 
-def _poll(work: Work, retrain: Retrain) -> tuple[Report | None, str]:
+def _told(poll: Future[Report | None]) -> tuple[Report | None, str]:
     try:
-        return work.trainer.poll(retrain), ""
+        return poll.result(), ""
     except TransientError as error:
         return None, f": {error}"
 

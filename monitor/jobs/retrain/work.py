@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from monitor.act.lifecycle import Event
 from monitor.act.retrain import Retrain
@@ -20,38 +20,70 @@ from monitor.store.ledger import Ledger
 
 ACTOR = "driftline"
 """Who does what nobody else asked for."""
+ALONE = "gate"
+"""The step that only one retrain of all is at, at a time: it loads models, and takes memory and processors for that."""
+
+_Result = TypeVar("_Result")
+
+
+class _Key(NamedTuple):
+    """A step that lasts; `token` is of the lease that it was begun under."""
+
+    model: str
+    retrain_id: str
+    name: str
+    token: int
 
 
 @dataclass
 class LongSteps:
     """Steps that last, done beside the monitor's own thread where there is an executor, so that leases go on being renewed.
 
-    What was not written down when the process ends is done again. Used by one thread.
+    What was not written down when the process ends, or when the lease changes hands, is done again. Used by one thread.
     """
 
     executor: Executor | None = None
-    _running: dict[tuple[str, str, str], Future[Found]] = field(default_factory=dict)
+    _running: dict[_Key, Future[Any]] = field(default_factory=dict)
+    _tokens: dict[str, int] = field(default_factory=dict)
 
-    def done(self, name: str, do: Callable[[Retrain], Found], retrain: Retrain) -> Found | None:
+    def done(self, name: str, do: Callable[[Retrain], _Result], retrain: Retrain) -> _Result | None:
         """Begin a step, or look after it: what it found, None while it is at it; raises what it raised."""
+        ended = self.ended(name, do, retrain)
+        return None if ended is None else ended.result()
+
+    def ended(self, name: str, do: Callable[[Retrain], _Result], retrain: Retrain) -> Future[_Result] | None:
+        """Do as `done` does, for steps that may find nothing: the step once it has ended, None while it is at it."""
         if self.executor is None:
-            return do(retrain)
-        key = (retrain.model, retrain.retrain_id, name)
-        for other in [each for each in self._running if each[:2] == key[:2] and each != key]:
-            # Somebody has asked for another way meanwhile, such as back: two steps of one retrain never run at once.
+            return _ended_at_once(do, retrain)
+        key = _Key(retrain.model, retrain.retrain_id, name, self._tokens.get(retrain.model, 0))
+        for other in [each for each in self._running if each.retrain_id == key.retrain_id and each != key]:
+            # Somebody has asked for another way meanwhile, such as back, or what was found under an earlier lease is old: two
+            # steps of one retrain never run at once.
             if not self._running[other].done():
                 return None
             del self._running[other]
         if key not in self._running:
+            if name == ALONE and any(each.name == ALONE for each in self._running):
+                return None
             self._running[key] = self.executor.submit(do, retrain)
-        if not self._running[key].done():
-            return None
-        return self._running.pop(key).result()
+        return self._running.pop(key) if self._running[key].done() else None
 
-    def keep(self, model: str, retrain_id: str | None) -> None:
-        """Forget the steps of a model's retrains other than this one; nobody waits for them."""
-        for key in [key for key in self._running if key[0] == model and key[1] != retrain_id]:
-            self._running.pop(key).cancel()
+    def keep(self, lease: Lease, model: str, retrain_ids: Collection[str]) -> None:
+        """Forget the steps of a model's retrains other than these, which nobody waits for; the rest is done under this lease."""
+        self._tokens[model] = lease.token
+        for key in [key for key in self._running if key.model == model and key.retrain_id not in retrain_ids]:
+            self._running[key].cancel()
+            if self._running[key].done():
+                del self._running[key]
+
+
+def _ended_at_once(do: Callable[[Retrain], _Result], retrain: Retrain) -> Future[_Result]:
+    future: Future[_Result] = Future()
+    try:
+        future.set_result(do(retrain))
+    except Exception as error:  # noqa: BLE001 - told to whoever asks for the result
+        future.set_exception(error)
+    return future
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +131,21 @@ class Work:
         return self.change(retrain, event, reason, found=found, notify=told, **fields)
 
     def later(
-        self, retrain: Retrain, reason: str, *, found: Mapping[str, Any] | None = None, wait: timedelta | None = None
+        self,
+        retrain: Retrain,
+        reason: str,
+        *,
+        found: Mapping[str, Any] | None = None,
+        wait: timedelta | None = None,
+        at_latest: datetime | None = None,
     ) -> Retrain:
         """Write down that the step is to be tried again: after `wait`, or after a backoff that grows with the tries."""
         attempts = retrain.attempts + 1 if wait is None else 0
         due = self.now + (backoff(attempts) if wait is None else wait)
         if retrain.deadline_at is not None and not over(retrain.deadline_at, self.now):
             due = min(due, retrain.deadline_at)
+        if at_latest is not None:
+            due = min(due, at_latest)
         return self.ledger.retrains.note(
             retrain,
             self.now,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from monitor.act.retrain import Confirmation, RetrainState
 from monitor.act.steps import CanaryVerdict, Found, Headroom, Progress
 from monitor.alert.alert import Alert, AlertState
 from monitor.errors import InputError, StaleClaim, TransientError
+from monitor.jobs.act import actions
 from monitor.jobs.act.acting import Actor
 from monitor.jobs.retrain import events as retrain_events
 from monitor.jobs.retrain.events import RequestFor
@@ -195,6 +198,30 @@ def test_a_page_is_sent_again_after_the_cooldown_unless_somebody_took_note(ledge
     assert acting.decisions()[-1] == ("page", "held", "acknowledged")
 
 
+@pytest.mark.parametrize("wants_ends", [True, False])
+def test_who_was_paged_is_told_of_the_end(ledger: Ledger, wants_ends: bool) -> None:
+    acting = Acting(ledger, [PAGE])
+    acting.world.settings.receivers["pager"].send_resolved = wants_ends
+    acting.look()
+    for _ in range(2):
+        ledger.alerts.take(replace(alert(), state=AlertState.RESOLVED, resolved_at=acting.world.now), acting.world.now)
+    page, *ends = acting.messages()
+    assert (page[1], [each[:2] for each in ends]) == ("page", [("pager", "resolved")] * wants_ends)
+    assert all((end[2]["status"], end[2]["episode"]) == ("resolved", page[2]["episode"]) for end in ends)
+
+
+def test_the_end_of_a_paged_episode_is_told_though_the_next_one_was_heard_of_first(ledger: Ledger) -> None:
+    acting = Acting(ledger, [PAGE])
+    acting.look()
+    ledger.alerts.take(replace(alert(), fired_at=acting.world.now), acting.world.now)
+    acting.look()
+    assert [(kind, document["episode"]) for _, kind, document in acting.messages()] == [
+        ("page", 1),
+        ("resolved", 1),
+        ("page", 2),
+    ]
+
+
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
@@ -322,3 +349,19 @@ def test_a_person_asks_for_a_retrain_whatever_policies_say(ledger: Ledger) -> No
     for model, says in (("another", "no model 'another'"), (MODEL, "already")):
         with pytest.raises(InputError, match=says):
             retrain_events.trigger(ledger, settings, model, "ada", "x", now, request_for=request)
+
+
+def test_gpus_that_do_not_answer_hold_nothing_up(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    acting, may_end = Acting(ledger, [{**PAGE, "action": "gpu_check"}]), threading.Event()
+    monkeypatch.setattr(actions, "_GPU_SECONDS", 0.01)
+
+    class Silent(MemoryGpus):
+        def serving(self) -> Found:
+            assert may_end.wait(30)
+            return super().serving()
+
+    with ThreadPoolExecutor(1) as executor:
+        acting.actor = replace(acting.actor, gpus={"serving": Silent(acting.world.outside)}, executor=executor)
+        assert acting.look() == 1
+        may_end.set()
+    assert "are unknown: they did not answer within 0.01 seconds" in acting.newest().decided.decision.reason

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ from monitor.act.steps import CanaryVerdict, Found, GateVerdict, Headroom, Progr
 from monitor.alert.alert import AlertState
 from monitor.errors import InputError, StaleClaim, TransientError
 from monitor.jobs.retrain import events as retrain_events
+from monitor.jobs.retrain.work import LongSteps
 from monitor.store.ledger import Ledger
-from tests.ledgers import HOUR
+from tests.ledgers import HOUR, NOON
 from tests.unit.act.steps import CANDIDATE, MemoryRollout
 from tests.unit.jobs.retrain_world import FINGERPRINT, MODEL, SECOND, World, alert, opened, retrainer, settings_of
 
@@ -503,6 +504,145 @@ def test_a_roll_back_waits_for_the_step_that_runs_beside(ledger: Ledger) -> None
             world.look(timedelta(microseconds=1))
     assert order == ["begin", "roll back"]
     assert world.outside.canaries == set()
+
+
+def test_what_was_found_under_an_earlier_lease_is_found_anew(ledger: Ledger) -> None:
+    world = World(ledger)
+    may_end = threading.Event()
+
+    class Slow:
+        def judge(self, retrain: Retrain) -> Found:
+            world.outside.asked["judge"] += 1
+            first = world.outside.asked["judge"] == 1
+            assert not first or may_end.wait(30)
+            return Found(GateVerdict.REJECTED, "as it was") if first else Found(GateVerdict.PASSED, "as it is")
+
+    world.propose()
+    world.until(S.EVALUATING)
+    with ThreadPoolExecutor(4) as executor:
+        world.retrainer = retrainer(ledger, world.settings, world.outside)
+        world.retrainer.gate, world.retrainer.executor = Slow(), executor
+        world.retrainer.__post_init__()
+        world.look()
+        ledger.leases.release(world.held())
+        other = ledger.leases.acquire(f"model:{MODEL}", "another", world.now, HOUR)
+        assert other is not None
+        ledger.leases.release(other)
+        world._lease = world.lease()
+        for _ in range(5):
+            world.look()
+        assert world.outside.asked["judge"] == 1, "two steps of one retrain never run at once"
+        may_end.set()
+        while world.newest().state is S.EVALUATING:
+            world.look(timedelta(microseconds=1))
+    assert world.newest().details["gate"]["reason"] == "as it is"
+
+
+@pytest.mark.parametrize(
+    ("step", "state"),
+    [
+        pytest.param("headroom", S.GPU_CHECK, id="GPUs that do not say how they are"),
+        pytest.param("submit", S.SUBMITTED, id="a trainer that takes no request"),
+        pytest.param("poll", S.RUNNING, id="a trainer that does not say how its run goes"),
+        pytest.param("cancel", S.CANCELLED, id="a trainer that does not say that it stops"),
+    ],
+)
+def test_a_look_waits_for_nobody_outside(ledger: Ledger, step: str, state: S) -> None:
+    world = World(ledger)
+    asked, may_end = threading.Event(), threading.Event()
+    answer = world.outside.answer
+
+    def slow(name: str, usual: object) -> object:
+        if name == step:
+            asked.set()
+            assert may_end.wait(30)
+        return answer(name, usual)
+
+    world.outside.answer = slow  # type: ignore[method-assign]
+    world.outside.answers = {"poll": [P.RUNNING]} if step == "cancel" else {}
+    with ThreadPoolExecutor(4) as executor:
+        world.retrainer.executor = executor
+        world.retrainer.__post_init__()
+        retrain = world.propose()
+        if step == "cancel":
+            while world.newest().state is not S.RUNNING:
+                world.look(timedelta(microseconds=1))
+            retrain_events.cancel(ledger, retrain.retrain_id, "ada", world.now)
+        while not asked.is_set():
+            world.look(timedelta(microseconds=1))
+        for _ in range(3):
+            world.look()
+        assert world.newest().state is state
+        may_end.set()
+        while not (world.newest().ended and not ledger.retrains.to_look_after(MODEL)):
+            if world.newest().state is S.PROMOTED:
+                break
+            world.look(10 * SECOND)
+    assert world.outside.asked[step] >= 1
+    assert step != "cancel" or world.outside.stopped == {retrain.retrain_id}
+
+
+def test_a_run_that_is_cancelled_while_it_is_asked_for_is_stopped_after_that(ledger: Ledger) -> None:
+    world = World(ledger)
+    asked, may_end = threading.Event(), threading.Event()
+    order: list[str] = []
+
+    def pause(where: str) -> None:
+        if where == "before submit":
+            asked.set()
+            assert may_end.wait(30)
+        order.append(where)
+
+    world.outside.pause = pause
+    with ThreadPoolExecutor(4) as executor:
+        world.retrainer.executor = executor
+        world.retrainer.__post_init__()
+        retrain = world.propose()
+        while not asked.is_set():
+            world.look(timedelta(microseconds=1))
+        retrain_events.cancel(ledger, retrain.retrain_id, "ada", world.now)
+        for _ in range(5):
+            world.look()
+        may_end.set()
+        while ledger.retrains.to_look_after(MODEL):
+            world.look(timedelta(microseconds=1))
+    assert order == ["before submit", "after submit", "before cancel", "after cancel"]
+
+
+def test_two_candidates_are_never_judged_at_once() -> None:
+    may_end = threading.Event()
+    begun: list[str] = []
+
+    def judge(retrain: Retrain) -> Found:
+        begun.append(retrain.model)
+        assert may_end.wait(30)
+        return Found(GateVerdict.PASSED, "")
+
+    one = Retrain("r1", "one", S.EVALUATING, 1, "me", NOON, NOON, NOON)
+    two = replace(one, retrain_id="r2", model="two")
+    with ThreadPoolExecutor(4) as executor:
+        long = LongSteps(executor)
+        for retrain in (one, two):
+            assert long.done("gate", judge, retrain) is None
+        while long.done("watch", lambda _: Found("good", "meanwhile"), replace(two, retrain_id="r3")) is None:
+            pass
+        may_end.set()
+        while long.done("gate", judge, one) is None:
+            pass
+        assert begun == ["one"]
+        while long.done("gate", judge, two) is None:
+            pass
+    assert begun == ["one", "two"]
+
+
+def test_a_poll_in_trouble_is_tried_less_and_less_often(ledger: Ledger) -> None:
+    world = World(ledger)
+    world.outside.answers = {"poll": [GONE]}
+    world.propose()
+    world.until(S.RUNNING)
+    for _ in range(600):
+        world.look()
+    assert 3 < world.outside.asked["poll"] < 10
 
 
 def test_people_are_told_how_it_ended_once(ledger: Ledger) -> None:
