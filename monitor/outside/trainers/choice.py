@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monitor.act.retrain import Retrain
-from monitor.act.steps import Report, Trainer
+from monitor.act.steps import Progress, Report, Trainer
 from monitor.clock import Clock
 from monitor.config.settings import KafkaSettings
 from monitor.config.trainers import TrainerSettings
@@ -49,7 +49,10 @@ def trainer_of(
 
 @dataclass(frozen=True)
 class Patient:
-    """A trainer on a server: a refusal to tell of a run, or to stop it, may pass, since the run goes on all the same."""
+    """A trainer on a server: a refusal to tell of a run, or to stop it, may pass, since the run goes on all the same.
+
+    So may that a server does not know the run: it may not list it yet, or somebody else may answer in its place for a while.
+    """
 
     trainer: Trainer
 
@@ -60,9 +63,12 @@ class Patient:
     def poll(self, retrain: Retrain) -> Report | None:
         """Ask about the run."""
         try:
-            return self.trainer.poll(retrain)
+            report = self.trainer.poll(retrain)
         except InputError as error:
             raise TransientError(str(error)) from None
+        if report is not None and report.progress is Progress.LOST:
+            raise TransientError(report.reason)
+        return report
 
     def cancel(self, retrain: Retrain) -> None:
         """Ask to stop the run."""
