@@ -24,7 +24,7 @@ from monitor.store import tables as base
 from monitor.store.alert_due import DueWindow, done, due_windows
 from monitor.store.alert_facts import facts_of, newest_data
 from monitor.store.alert_rows import AlertEvent, KeptAlert, event_of, kept_of, values_of
-from monitor.store.alert_taking import taken
+from monitor.store.alert_taking import ending, taken
 from monitor.store.database import Database, moment
 from monitor.store.leases import Lease, require
 
@@ -188,8 +188,23 @@ class SqlAlerts:
                 return kept.alert
             changed = kept.alert.state is not after.state or kept.alert.episode != after.episode
             happened = [Happened(kept.alert.state, after, f"Alertmanager says {after.state}")] if changed else []
-            self._revise(connection, Revised(kept, replace(kept, alert=after), happened), str(Origin.ALERTMANAGER), now)
+            told = ending(kept.alert, after, kept.memory.told, now)
+            memory = replace(kept.memory, told={}) if told else kept.memory
+            revised = Revised(kept, replace(kept, alert=after, memory=memory), happened, told)
+            self._revise(connection, revised, str(Origin.ALERTMANAGER), now)
         return after
+
+    def paged(self, connection: Connection, alert: Alert, receiver: str, now: datetime) -> None:
+        """Note in the caller's transaction that a receiver was paged, so that it is told of the episode's end.
+
+        Raises:
+            StaleClaim: the episode has ended meanwhile.
+        """
+        kept = self._locked(connection, alert.fingerprint)
+        if (kept.alert.state, kept.alert.episode) != (AlertState.FIRING, alert.episode):
+            raise StaleClaim(f"alert {alert.fingerprint} has ended meanwhile")
+        memory = replace(kept.memory, told={**kept.memory.told, receiver: now})
+        self._revise(connection, Revised(kept, replace(kept, memory=memory)), "", now)
 
     def look(self, model: str, most: int, rules: Collection[str] = (), *, data: bool) -> Look:
         """Return what there may be to do about a model: at most so many windows, and with `data` how far its data goes.

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
 
 from monitor.alert.alert import Alert, AlertState, Origin
+from monitor.alert.notification import Notification, Told, alert_document, told_to
+
+
+def ending(before: Alert, after: Alert, told: Collection[str], now: datetime) -> list[Notification]:
+    """Return what closes at the receivers that were told of an episode what that opened there, if it is over."""
+    if before.state is not AlertState.FIRING or (after.state, after.episode) == (before.state, before.episode):
+        return []
+    over = replace(before, state=AlertState.RESOLVED, resolved_at=after.resolved_at or now)
+    return told_to(sorted(told), Told.RESOLVED, over, alert_document(over, {}))
 
 
 def taken(known: Alert | None, said: Alert, now: datetime) -> Alert | None:

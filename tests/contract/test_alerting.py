@@ -36,6 +36,10 @@ def world(ledger: Ledger, *rules: Mapping[str, Any], **more: Any) -> World:
     return World(ledger, settings_of(rules or [DRIFT], **more))
 
 
+def documents(ledger: Ledger, receiver: str) -> list[dict[str, Any]]:
+    return [each.notification.document for each in ledger.outbox.find(receiver=receiver)]
+
+
 def reasons(found: World) -> list[str]:
     return [event.reason for event in found.ledger.alerts.events(found.only().fingerprint)]
 
@@ -180,7 +184,8 @@ def test_the_end_under_a_silence_is_told_after_it_and_nothing_where_nobody_knew(
     ledger.silences.expire(silence, "ada", here.now)
     here.restart()
     here.look()
-    assert here.told() == BOTH, "the second episode was never told, and took the place of the first"
+    assert here.told() == ENDED, "the second episode was never told, but it ended the first"
+    assert [document["episode"] for document in documents(ledger, "pager")] == [1, 1]
     here.judge(1, SKEW)
     here.look()
     silence = ledger.silences.add('alertname="Drift"', here.now, here.now + 100 * HOUR, "ada", "", here.now)
@@ -188,7 +193,22 @@ def test_the_end_under_a_silence_is_told_after_it_and_nothing_where_nobody_knew(
     here.look()
     ledger.silences.expire(silence, "ada", here.now)
     here.look()
-    assert here.told() == {"pager": ["firing", "firing", "resolved"], "quiet": ["firing"] * 2}
+    assert here.told() == {"pager": ["firing", "resolved"] * 2, "quiet": ["firing"] * 2}
+
+
+def test_a_receiver_that_no_route_names_is_told_of_the_end_of_what_it_was_paged_of(ledger: Ledger) -> None:
+    here = world(ledger, routes=[{"receivers": ["quiet"]}])
+    here.judge(5, SKEW)
+    (fired,) = here.look()
+    with ledger.database.write() as connection:
+        ledger.alerts.paged(connection, fired, "pager", here.now)
+    ledger.alerts.acknowledge(fired.fingerprint, "ada", here.now)
+    here.look()
+    here.judge(4)
+    here.look()
+    assert here.told() == {"pager": ["resolved"], "quiet": ["firing"]}
+    with ledger.database.write() as connection, pytest.raises(StaleClaim, match="has ended meanwhile"):
+        ledger.alerts.paged(connection, fired, "pager", here.now)
 
 
 def test_a_firing_alert_is_told_again_until_somebody_takes_note(ledger: Ledger) -> None:

@@ -146,15 +146,23 @@ class Turn:
 
     def _follow(self, draft: _Draft, step: Step) -> None:
         for change in step.changes:
-            draft.alert = change.alert
             if change.alert.state is AlertState.FIRING:
-                draft.memory = replace(draft.memory, told={})
+                self._tell_of_the_episode_before(draft)
+            draft.alert = change.alert
             muting = self._muting(draft.alert) if AlertState.FIRING in (change.before, change.alert.state) else None
             said = f"{change.reason}; {_named(muting)}" if muting else change.reason
             draft.happened.append(Happened(change.before, change.alert, said))
             self._tell(draft)
         draft.alert = step.alert
         draft.memory = replace(draft.memory, covered=step.covered)
+
+    def _tell_of_the_episode_before(self, draft: _Draft) -> None:
+        """Tell of an end that a silence has put off so far: an end wakes nobody, and later it would be forgotten."""
+        ended = [
+            name for name, each in self.settings.receivers.items() if each.send_resolved and name in draft.memory.told
+        ]
+        draft.notifications += self._messages(draft.alert, Told.RESOLVED, ended)
+        draft.memory = replace(draft.memory, told={})
 
     def _tell(self, draft: _Draft) -> None:
         alert, told = draft.alert, draft.memory.told

