@@ -168,7 +168,7 @@ def monitor_of(
 ) -> tuple[Monitor, Notifier]:
     """Return what judges, with or without alerts, and what sends."""
     clock, storage, metrics = SystemClock(), open_storage(settings.spans.uri), MonitorMetrics.on(CollectorRegistry())
-    built = build_loop(settings, ledger, storage, clock, executor) if loop else None
+    built = build_loop(settings, ledger, storage, clock, executor, {}) if loop else None
     monitor = Monitor(settings, ledger, storage, clock, "bench", metrics, loop=built)
     return monitor, build_notifier(settings, ledger, clock, "bench", metrics)
 

@@ -42,6 +42,8 @@ _FORWARD_LEASE = timedelta(minutes=2)
 _NOTIFY_EVERY_SECONDS = 1
 _GPUS_EVERY_SECONDS = 30
 """As often as exporters read by themselves."""
+_LASTING_AT_ONCE = 4
+"""So that one trainer or server that is slow does not keep the retrains of all models waiting."""
 _BESIDE = ("notify", "gpus")
 """Jobs beside those that judge, each with a thread of its own: that they go on says nothing of those."""
 
@@ -118,7 +120,7 @@ def start_monitor(process: Process) -> Callable[[], None]:
     metrics, clock, holder = MonitorMetrics.on(process.registry), SystemClock(), process_name()
     storage = open_storage(settings.spans.uri)
     # The steps of a retrain that last must not keep windows from being judged.
-    lasting = ThreadPoolExecutor(1, thread_name_prefix="retrain")
+    lasting, stopping = ThreadPoolExecutor(_LASTING_AT_ONCE, thread_name_prefix="retrain"), threading.Event()
     gpus = build_gpus(settings, clock)
     monitor = Monitor(
         settings=settings,
@@ -127,7 +129,7 @@ def start_monitor(process: Process) -> Callable[[], None]:
         clock=clock,
         holder=holder,
         metrics=metrics,
-        loop=build_loop(settings, ledger, storage, clock, lasting, gpus),
+        loop=build_loop(settings, ledger, storage, clock, lasting, gpus, stopping),
         stop=pause,
     )
     notifier = build_notifier(settings, ledger, clock, holder, metrics)
@@ -174,7 +176,9 @@ def start_monitor(process: Process) -> Callable[[], None]:
     def finish() -> None:
         scheduler.shutdown(wait=True)
         notifier.close()
-        lasting.shutdown(wait=False, cancel_futures=True)
+        # What is begun ends before the ledger is closed and the leases go to others, who would be at it too.
+        stopping.set()
+        lasting.shutdown(wait=True, cancel_futures=True)
         monitor.release()
 
     return finish

@@ -547,7 +547,7 @@ def test_what_was_found_under_an_earlier_lease_is_found_anew(ledger: Ledger) -> 
         pytest.param("cancel", S.CANCELLED, id="a trainer that does not say that it stops"),
     ],
 )
-def test_a_look_waits_for_nobody_outside(ledger: Ledger, step: str, state: S) -> None:
+def test_a_look_waits_for_nobody_outside(ledger: Ledger, step: str, state: RetrainState) -> None:
     world = World(ledger)
     asked, may_end = threading.Event(), threading.Event()
     answer = world.outside.answer
@@ -558,7 +558,7 @@ def test_a_look_waits_for_nobody_outside(ledger: Ledger, step: str, state: S) ->
             assert may_end.wait(30)
         return answer(name, usual)
 
-    world.outside.answer = slow  # type: ignore[method-assign]
+    world.outside.answer = slow  # type: ignore[assignment, method-assign]
     world.outside.answers = {"poll": [P.RUNNING]} if step == "cancel" else {}
     with ThreadPoolExecutor(4) as executor:
         world.retrainer.executor = executor
