@@ -9,6 +9,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
+from monitor.patterns import why_costly
+
 _MATCHER = re.compile(r'\s*([A-Za-z_][A-Za-z0-9_]*)\s*(=~|!~|!=|=)\s*(?:"((?:[^"\\]|\\.)*)"|([^\s",]+))\s*(?:,|$)')
 _ESCAPES = {"n": "\n"}
 
@@ -37,7 +39,7 @@ def parse_matchers(text: str) -> tuple[Matcher, ...]:
     """Read matchers separated by commas, in braces or not; an empty text is no matcher, which matches everything.
 
     Raises:
-        ValueError: the text is none; the message says where.
+        ValueError: the text is none, or holds a pattern that may take for ever; the message says which.
     """
     inner = text.strip()
     if inner.startswith("{") and inner.endswith("}"):
@@ -54,6 +56,9 @@ def parse_matchers(text: str) -> tuple[Matcher, ...]:
                 re.compile(value)
             except re.error as error:
                 raise ValueError(f"{value!r} is no regular expression: {error}") from None
+            costly = why_costly(value)
+            if costly:
+                raise ValueError(f"{value!r} may take for ever to match: {costly}")
         found.append(Matcher(name, operator, value))
         at = match.end()
     return tuple(found)
@@ -62,6 +67,11 @@ def parse_matchers(text: str) -> tuple[Matcher, ...]:
 def all_match(matchers: Sequence[Matcher], labels: Mapping[str, str]) -> bool:
     """Say whether labels meet all conditions."""
     return all(matcher.matches(labels) for matcher in matchers)
+
+
+def longest_pattern(matchers: Sequence[Matcher]) -> int:
+    """Return the length of the longest regular expression; 0 without any."""
+    return max((len(each.value) for each in matchers if "~" in each.operator), default=0)
 
 
 def _checked(text: str) -> str:

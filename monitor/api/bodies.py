@@ -22,7 +22,9 @@ from pydantic import (
 
 from monitor.act.nesting import MOST_LEVELS, is_deeper
 from monitor.config.durations import parse_duration
-from monitor.matchers import Matchers
+from monitor.matchers import Matchers, longest_pattern, parse_matchers
+
+_LONGEST_PATTERN = 200
 
 Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=500, strip_whitespace=True)]
 """One line of text that a person wrote."""
@@ -68,10 +70,16 @@ def _duration(value: Any) -> Any:
     return parse_duration(value) if isinstance(value, str) else value
 
 
+def _short(matchers: str) -> str:
+    if longest_pattern(parse_matchers(matchers)) > _LONGEST_PATTERN:
+        raise ValueError(f"a regular expression has at most {_LONGEST_PATTERN} characters")
+    return matchers
+
+
 class NewSilence(_Body):
     """What is to be muted, and until when."""
 
-    matchers: Annotated[Matchers, Field(min_length=1, max_length=2_000)] = Field(
+    matchers: Annotated[Matchers, AfterValidator(_short), Field(min_length=1, max_length=2_000)] = Field(
         description='Labels of the alerts, as `alertname="Drift", model=~"fl.*"`; all must match.'
     )
     comment: Line = Field(min_length=1, description="Why.")
