@@ -36,7 +36,7 @@ def tellings(
 
     Args:
         alert: as it stands.
-        told: who was told of the present episode, and when last.
+        told: who was told of the present episode, and when last; a time to come is of a clock that was ahead.
         receivers: who is to be told of this alert, each with its repeat interval.
         want_the_end: receivers that are told of ends too.
         forget: receivers that take what they do not hear of again for over: an acknowledgement keeps nothing from them.
@@ -52,6 +52,6 @@ def tellings(
         name: interval for name, interval in receivers.items() if alert.acknowledged_by is None or name in forget
     }
     first = [receiver for receiver in listening if receiver not in told]
-    again = [name for name, interval in listening.items() if name in told and now - told[name] >= interval]
+    again = [name for name, interval in listening.items() if name in told and abs(now - told[name]) >= interval]
     said = [(kind, names) for kind, names in ((Told.FIRING, first), (Told.REPEATED, again)) if names]
     return Tellings(said, dict(told) | dict.fromkeys([*first, *again], now))

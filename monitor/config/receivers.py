@@ -92,7 +92,9 @@ class ReceiverSettings(Strict):
     from_: MailAddress | None = Field(None, alias="from", description="Of email: who it is from.")
     to: list[MailAddress] = Field(default_factory=list, description="Of email: who gets it.")
     timeout: Duration = Field(timedelta(seconds=10), description="How long an answer may take.")
-    give_up_after: Duration = Field(timedelta(days=1), description="Age at which a message is no longer sent.")
+    give_up_after: Duration = Field(
+        timedelta(days=1), description="Age at which a message that was tried in vain is given up."
+    )
     max_per_minute: int = Field(
         60, ge=1, le=10_000, description="Messages a minute, of which a tenth may go at once; more of them wait."
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -17,6 +17,9 @@ from monitor.errors import InputError
 from monitor.store import audit
 from monitor.store import loop_tables as t
 from monitor.store.database import Database, moment
+
+LONGEST_WAIT = timedelta(hours=1)
+"""Between two tries of a message, and for a claim: what is said to last longer was written while the clock was ahead."""
 
 _NOBODY: Mapping[str, Any] = {"holder": None, "held_until": None}
 
@@ -36,7 +39,7 @@ class Message:
     Attributes:
         attempts: that were in vain; a person who sends it again has them counted anew.
         created_at: when it was put, or last sent again by a person: its age counts from there.
-        due_at: when it may be tried next.
+        due_at: when it may be tried next; at once where nobody tried yet.
         error: why the last attempt was in vain, or why it was given up.
     """
 
@@ -202,12 +205,13 @@ class SqlOutbox:
             return connection.execute(delete(t.outbox).where(*old)).rowcount
 
     def _due(self, now: datetime) -> list[ColumnElement[bool]]:
-        at = to_micros(now)
+        at, ahead = to_micros(now), to_micros(now + LONGEST_WAIT)
+        columns = t.outbox.c
         return [
-            t.outbox.c.team == self._team,
-            t.outbox.c.state == MessageState.WAITING,
-            t.outbox.c.due_at <= at,
-            or_(t.outbox.c.held_until.is_(None), t.outbox.c.held_until <= at),
+            columns.team == self._team,
+            columns.state == MessageState.WAITING,
+            or_(columns.attempts == 0, columns.due_at <= at, columns.due_at > ahead),
+            or_(columns.held_until.is_(None), columns.held_until <= at, columns.held_until > ahead),
         ]
 
     def _first(self) -> ColumnElement[bool]:

@@ -51,6 +51,17 @@ def state(ledger: Ledger, message_id: str) -> MessageState:
     return next(each.state for each in ledger.outbox.find() if each.notification.message_id == message_id)
 
 
+def test_what_was_written_while_the_clock_was_ahead_does_not_wait_for_that_time(ledger: Ledger) -> None:
+    put(ledger, told("1"), at=48 * HOUR)
+    assert ledger.outbox.receivers_with_due(NOON) == ["r"]
+    (claimed,) = claim(ledger, at=48 * HOUR)
+    assert ids(claim(ledger, holder="other")) == ["1"], "the claim does not wait either"
+    ledger.outbox.try_later(claimed, "other", NOON + 48 * HOUR, "x")
+    (claimed,) = claim(ledger)
+    ledger.outbox.try_later(claimed, "h", NOON + MINUTE, "x")
+    assert claim(ledger) == [], "of what was tried a minute is waited for"
+
+
 def test_a_message_comes_back_as_it_was_put(ledger: Ledger) -> None:
     assert put(ledger, told("1")) == 1
     (claimed,) = claim(ledger)

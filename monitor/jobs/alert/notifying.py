@@ -20,7 +20,7 @@ from monitor.metrics import MonitorMetrics
 from monitor.outside.http import Refused
 from monitor.outside.receivers.sender import Busy, Sender
 from monitor.store.ledger import Ledger
-from monitor.store.outbox import Message
+from monitor.store.outbox import LONGEST_WAIT, Message
 
 _log = structlog.get_logger(__name__)
 
@@ -29,7 +29,7 @@ _BATCH = 5
 _MARGIN = timedelta(seconds=30)
 _LONGEST_PAUSE = timedelta(seconds=30)
 """Between two tries of a receiver that fails, whichever message it is: a dead one is asked twice a minute for all of them."""
-_LONGEST_WISH = timedelta(hours=1)
+_LONGEST_WISH = LONGEST_WAIT
 """A Retry-After is heeded up to here."""
 _KEEP = timedelta(days=30)
 """Time for which ended messages are kept, to be listed and sent again."""
@@ -57,7 +57,9 @@ class _Lane:
     running: Future[int] | None = None
 
     def may_start(self, now: datetime) -> bool:
-        return self.running is None and (self.paused_until is None or self.paused_until <= now)
+        until = self.paused_until
+        # A pause that is longer than any was begun while the clock was ahead.
+        return self.running is None and (until is None or until <= now or until > now + _LONGEST_WISH)
 
     def begin(self) -> None:
         self.paused_until = None
@@ -166,10 +168,8 @@ class Notifier:
         """Send one message, and note what came of it."""
         told, now = message.notification, self.clock.now()
         last = message.created_at + self.settings.receivers[receiver].give_up_after
-        if now > last:
-            return self._gave_up(
-                message, Outcome.GIVEN_UP, f"too old to be sent; {message.error or 'never tried'}", now
-            )
+        if now > last and message.attempts:  # one that nobody tried may be old by a clock that jumped alone
+            return self._gave_up(message, Outcome.GIVEN_UP, f"too old to be sent; {message.error}", now)
         lane.bucket = lane.bucket.taken()
         try:
             self.senders[receiver].send(told, message.created_at, now)

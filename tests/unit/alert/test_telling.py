@@ -66,6 +66,13 @@ def test_who_is_told(stands: Alert, told: dict[str, datetime], silenced: bool, s
     assert {kind: sorted(names) for kind, names in found.said} == said
 
 
+def test_a_clock_that_was_ahead_keeps_nobody_from_being_told_again() -> None:
+    known = {"pager": NOW + 1000 * HOUR}
+    found = tellings(alert(), known, {"pager": HOUR}, [], [], silenced=False, now=NOW)
+    assert dict(found.said) == {Told.REPEATED: ["pager"]}
+    assert found.told == {"pager": NOW}
+
+
 def test_an_acknowledgement_keeps_nothing_from_who_takes_silence_for_the_end() -> None:
     known = {"pager": NOW - 4 * HOUR, "slack": NOW - 4 * HOUR}
     found = tellings(alert(acknowledged_by="ada"), known, RECEIVERS, [], ["pager"], silenced=False, now=NOW)

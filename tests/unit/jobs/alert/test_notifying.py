@@ -251,19 +251,41 @@ def test_a_message_is_given_up_when_its_time_is_over_after_one_last_try(world: W
     asked = receiver.asked
     world.ticks(notifier, MINUTE)
     assert world.states() == {"1": "given_up", "2": "given_up"}
-    assert receiver.asked == asked + 1, "the second is as old and was held up by the first: it is not tried any more"
-    errors = [each.error for each in world.ledger.outbox.find()]
-    assert errors == ["https://a:443: Connection refused", "too old to be sent; never tried"]
+    assert receiver.asked == asked + 2, "the second is as old and was held up by the first: it is tried once"
+    errors = {each.error for each in world.ledger.outbox.find()}
+    assert errors == {"https://a:443: Connection refused"}
 
 
-def test_old_messages_of_a_notifier_that_was_down_for_days_are_not_sent(world: World) -> None:
+def test_nothing_is_given_up_untried_when_a_clock_jumps_ahead_and_nothing_waits_for_it_when_it_goes_back(
+    world: World,
+) -> None:
     receiver = Receiver()
-    world.put("old")
+    notifier = world.notifier({"r": receiver})
+    world.put("before")
     world.clock.advance(timedelta(days=3).total_seconds())
-    world.put("new", subject="t")
+    world.put("ahead", subject="t")
+    assert notifier.tick(world.stop) == 2
+    assert set(receiver.ids) == {"before", "ahead"}
+    receiver.behave = failing(TransientError("https://a:443: Connection refused"))
+    world.put("tried")
+    world.put("untried", subject="t")
+    notifier.tick(world.stop)
+    world.clock.at -= timedelta(days=3)
+    receiver.behave = lambda _: None
+    assert world.ticks(notifier, timedelta(seconds=5)) == 2
+    assert set(receiver.ids[2:]) == {"tried", "untried"}
+
+
+def test_old_messages_that_were_tried_are_not_sent_by_a_notifier_that_was_down_for_days(world: World) -> None:
+    receiver = Receiver(failing(TransientError("https://a:443: Connection refused")))
+    world.put("old")
     world.notifier({"r": receiver}).tick(world.stop)
-    assert receiver.ids == ["new"]
-    assert world.states() == {"old": "given_up", "new": "sent"}
+    world.clock.advance(timedelta(days=3).total_seconds())
+    receiver.behave = lambda _: None
+    world.notifier({"r": receiver}, holder="b").tick(world.stop)
+    assert world.states() == {"old": "given_up"}
+    (message,) = world.ledger.outbox.find()
+    assert message.error == "too old to be sent; https://a:443: Connection refused"
 
 
 @pytest.mark.parametrize(
