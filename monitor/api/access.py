@@ -23,6 +23,7 @@ _WRONG_ONES = 10
 _PER_SECONDS = 60.0
 _ADDRESSES = 10_000
 _KNOWN = 1_000
+_OF_PROXIES = ("forwarded", "x-forwarded-for", "via")
 
 
 class Patience:
@@ -162,7 +163,9 @@ def address_of(request: Request) -> str:
 
 
 def is_local(request: Request) -> bool:
-    """Say whether the client is on this machine."""
+    """Say whether the client is on this machine; a proxy on it, which says for whom it asks, is not the client."""
+    if any(name in request.headers for name in _OF_PROXIES):
+        return False
     try:
         address = ipaddress.ip_address(request.client.host if request.client else "")
     except ValueError:

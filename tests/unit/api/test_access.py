@@ -163,6 +163,12 @@ def test_metrics_are_open_to_this_machine_alone(shared: Api, address: str, statu
         assert client.get("/v1/models").status_code == 401, "which model there is, is told to nobody without a token"
 
 
+@pytest.mark.parametrize("header", ["Forwarded", "X-Forwarded-For", "Via"])
+def test_a_proxy_on_this_machine_is_not_this_machine(shared: Api, header: str) -> None:
+    with TestClient(shared.app, client=("127.0.0.1", 1)) as client:
+        assert client.get("/metrics", headers={header: "203.0.113.9"}).status_code == 401
+
+
 def test_another_machine_reads_metrics_with_a_token(shared: Api) -> None:
     answer = shared.ask("GET", "/metrics", scope=Scope.READ)
     assert answer.status_code == 200
