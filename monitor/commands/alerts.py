@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from monitor.commands.acting import acting_user
 from monitor.commands.opening import opened_ledger
 from monitor.commands.options import by_option, config_option, document_option
 
@@ -108,11 +109,9 @@ def acknowledge(*, fingerprint: str, config: Path, actor: str | None) -> None:
     Example:
       driftline alerts ack 57f76c292cbe9a30
     """
-    import getpass
-
     from monitor.clock import SystemClock
 
-    alert = opened_ledger(config).alerts.acknowledge(fingerprint, actor or getpass.getuser(), SystemClock().now())
+    alert = opened_ledger(config).alerts.acknowledge(fingerprint, actor or acting_user(), SystemClock().now())
     click.echo(f"{alert.name} of {alert.model}: acknowledged by {alert.acknowledged_by}")
 
 
@@ -128,11 +127,9 @@ def assign(*, fingerprint: str, config: Path, assignee: str, actor: str | None) 
     Example:
       driftline alerts assign 57f76c292cbe9a30 --to ada
     """
-    import getpass
-
     from monitor.clock import SystemClock
 
-    alert = opened_ledger(config).alerts.assign(fingerprint, assignee, actor or getpass.getuser(), SystemClock().now())
+    alert = opened_ledger(config).alerts.assign(fingerprint, assignee, actor or acting_user(), SystemClock().now())
     click.echo(f"{alert.name} of {alert.model}: assigned to {alert.assignee or 'nobody'}")
 
 

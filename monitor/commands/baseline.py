@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from monitor.commands.acting import acting_user
 from monitor.commands.opening import opened_model
 from monitor.commands.options import config_option, role_options
 from monitor.errors import InputError
@@ -87,7 +87,7 @@ def create(
         made.baseline.column_types,
         made.provenance,
         rows=made.baseline.rows,
-        actor=getpass.getuser(),
+        actor=acting_user(),
         activate=activate,
         now=SystemClock().now(),
     )
@@ -153,7 +153,7 @@ def activate_(*, model: str, number: int, config: Path) -> None:
     from monitor.clock import SystemClock
 
     _, _, ledger = opened_model(config, model)
-    ledger.baselines.activate(model, number, getpass.getuser(), SystemClock().now())
+    ledger.baselines.activate(model, number, acting_user(), SystemClock().now())
     click.echo(f"baseline {number} of {model} is active")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from monitor.commands.acting import acting_user
 from monitor.commands.opening import opened_model
 from monitor.commands.options import config_option
 from monitor.commands.times import Moment
@@ -47,8 +48,6 @@ def command(
       driftline mark flights --window 2013-07-04T00:00:00Z --as false-alarm --feature dep_delay --note "holiday"
       driftline mark flights --window 2013-07-05T00:00:00Z --as normal
     """
-    import getpass
-
     from monitor.clock import SystemClock
     from monitor.jobs.marking import marks_of_window
     from monitor.store.marks import MarkSort
@@ -61,7 +60,7 @@ def command(
         version=version,
         features=features,
         sort=MarkSort(_SORTS[sort]),
-        actor=actor or getpass.getuser(),
+        actor=actor or acting_user(),
         note=note,
         now=now,
     )

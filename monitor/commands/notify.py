@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from monitor.commands.acting import acting_user
 from monitor.commands.options import config_option, lines_option
 
 if TYPE_CHECKING:
@@ -104,15 +105,13 @@ def resend(*, message_id: str, config: Path, actor: str | None) -> None:
     Examples:
       driftline notify resend msg_6f1ed002ab5595859014ebf0951522d9
     """
-    import getpass
-
     from monitor.clock import SystemClock
     from monitor.config.loading import load_settings
     from monitor.store.ledger import Ledger
 
     settings = load_settings(config)
     ledger = Ledger.open(settings.store, settings.team)
-    message = ledger.outbox.resend(message_id, actor or getpass.getuser(), SystemClock().now())
+    message = ledger.outbox.resend(message_id, actor or acting_user(), SystemClock().now())
     click.echo(f"{message_id} waits to be sent to {message.notification.receiver}")
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from monitor.commands.acting import acting_user
 from monitor.commands.opening import opened_ledger, opened_model
 from monitor.commands.options import by_option, config_option, document_option
 from monitor.errors import InputError
@@ -47,7 +48,6 @@ def trigger(*, model: str, config: Path, reason: str, key: str | None, actor: st
     Example:
       driftline retrain trigger flights --reason "new carrier since March"
     """
-    import getpass
     import hashlib
 
     from monitor.clock import SystemClock
@@ -56,7 +56,7 @@ def trigger(*, model: str, config: Path, reason: str, key: str | None, actor: st
     settings, _, ledger = opened_model(config, model)
     digest = None if key is None else hashlib.sha256(f"{model}\n{reason}".encode()).hexdigest()
     now = SystemClock().now()
-    retrain = retrain_events.trigger(ledger, settings, model, actor or getpass.getuser(), reason, now, key, digest)
+    retrain = retrain_events.trigger(ledger, settings, model, actor or acting_user(), reason, now, key, digest)
     click.echo(f"retrain {retrain.retrain_id} of {model} is {retrain.state}")
     if retrain.state == "proposed":
         click.echo(f"it waits for somebody to say: driftline retrain approve {retrain.retrain_id}")
@@ -160,12 +160,10 @@ def approve(*, retrain_id: str, config: Path, actor: str | None) -> None:
     Example:
       driftline retrain approve r3f0a51be27c4d9e
     """
-    import getpass
-
     from monitor.clock import SystemClock
     from monitor.jobs.retrain import events as retrain_events
 
-    who = actor or getpass.getuser()
+    who = actor or acting_user()
     retrain = retrain_events.approve(opened_ledger(config), retrain_id, who, SystemClock().now())
     click.echo(f"retrain {retrain_id} of {retrain.model} is {retrain.state}")
 
@@ -182,12 +180,10 @@ def cancel(*, retrain_id: str, config: Path, reason: str, actor: str | None) -> 
     Example:
       driftline retrain cancel r3f0a51be27c4d9e --reason "the labels were wrong"
     """
-    import getpass
-
     from monitor.clock import SystemClock
     from monitor.jobs.retrain import events as retrain_events
 
-    who = actor or getpass.getuser()
+    who = actor or acting_user()
     retrain = retrain_events.cancel(opened_ledger(config), retrain_id, who, SystemClock().now(), reason)
     told = "will be rolled back" if retrain.state == "canary" else f"is {retrain.state}"
     click.echo(f"retrain {retrain_id} of {retrain.model} {told}")
@@ -204,11 +200,9 @@ def confirm(*, retrain_id: str, config: Path, actor: str | None) -> None:
     Example:
       driftline retrain confirm r3f0a51be27c4d9e
     """
-    import getpass
-
     from monitor.clock import SystemClock
     from monitor.jobs.retrain import events as retrain_events
 
-    who = actor or getpass.getuser()
+    who = actor or acting_user()
     retrain = retrain_events.confirm(opened_ledger(config), retrain_id, who, SystemClock().now())
     click.echo(f"retrain {retrain_id} of {retrain.model}: its alert counts as cleared")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from monitor.commands.acting import acting_user
 from monitor.commands.opening import opened_ledger
 from monitor.commands.options import by_option, config_option, document_option
 from monitor.commands.times import Duration, Moment
@@ -34,14 +35,16 @@ def add(
       driftline silence add --matchers 'model="flights", severity!="critical"' --for 2h --comment "new schema"
       driftline silence add --matchers 'alertname=~"Traffic.*"' --from 2026-12-24T18:00:00Z --for 3d --comment holidays
     """
-    import getpass
-
     from monitor.clock import SystemClock
 
     now = SystemClock().now()
     begins = starts or now
+    try:
+        ends = begins + duration
+    except OverflowError:
+        raise click.UsageError("the silence would end beyond the year 9999") from None
     silences = opened_ledger(config).silences
-    click.echo(silences.add(matchers, begins, begins + duration, actor or getpass.getuser(), comment, now))
+    click.echo(silences.add(matchers, begins, ends, actor or acting_user(), comment, now))
 
 
 @command.command("list")
@@ -82,9 +85,7 @@ def expire(*, silence_id: str, config: Path, actor: str | None) -> None:
     Example:
       driftline silence expire 0f3a51be27c4
     """
-    import getpass
-
     from monitor.clock import SystemClock, rfc3339
 
-    silence = opened_ledger(config).silences.expire(silence_id, actor or getpass.getuser(), SystemClock().now())
+    silence = opened_ledger(config).silences.expire(silence_id, actor or acting_user(), SystemClock().now())
     click.echo(f"silence {silence.silence_id} ended at {rfc3339(silence.ends_at.replace(microsecond=0))}")

@@ -39,6 +39,6 @@ class Moment(click.ParamType[datetime]):
         """Return the moment, aware, in UTC; fails as click does."""
         try:
             moment = datetime.fromisoformat(value)
-        except ValueError:
+            return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        except (ValueError, OverflowError):  # the latter where it has no UTC within the years 1 to 9999
             self.fail(f"{value!r} is no RFC 3339 time", param, ctx)
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

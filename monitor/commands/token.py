@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from monitor.commands.acting import acting_user
 from monitor.commands.options import config_option
 from monitor.commands.times import Duration
 
@@ -35,8 +36,6 @@ def create(*, name: str, config: Path, scope: str, expires: timedelta | None) ->
       driftline token create grafana
       driftline token create trainer --scope operate --expires 90d > trainer.token
     """
-    import getpass
-
     from monitor.clock import SystemClock, rfc3339
     from monitor.config.loading import load_settings
     from monitor.store.ledger import Ledger
@@ -49,7 +48,7 @@ def create(*, name: str, config: Path, scope: str, expires: timedelta | None) ->
     except OverflowError:
         raise click.UsageError("--expires lies beyond the year 9999") from None
     tokens = Ledger.open(settings.store, settings.team).tokens
-    click.echo(tokens.create(name, Scope(scope), now, until, getpass.getuser()))
+    click.echo(tokens.create(name, Scope(scope), now, until, acting_user()))
     lasts = "until it is revoked" if until is None else f"until {rfc3339(until.replace(microsecond=0))}"
     click.echo(f"token {name!r} has scope {scope} and is accepted {lasts}; it cannot be shown again", err=True)
 
@@ -94,12 +93,10 @@ def revoke(*, name: str, config: Path) -> None:
     Example:
       driftline token revoke trainer
     """
-    import getpass
-
     from monitor.clock import SystemClock
     from monitor.config.loading import load_settings
     from monitor.store.ledger import Ledger
 
     settings = load_settings(config)
-    Ledger.open(settings.store, settings.team).tokens.revoke(name, SystemClock().now(), getpass.getuser())
+    Ledger.open(settings.store, settings.team).tokens.revoke(name, SystemClock().now(), acting_user())
     click.echo(f"token {name!r} is refused from now on")

@@ -18,7 +18,10 @@ def parse_duration(text: object) -> timedelta:
         return text
     if not isinstance(text, str) or not re.fullmatch(rf"(?:{_DURATION.pattern}\s*)+", text.strip()):
         raise ValueError(f"{text!r} is not a duration; write for example 90s, 10m, 1h, 1d or 1h30m")
-    return timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in _DURATION.findall(text)))
+    try:
+        return timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in _DURATION.findall(text)))
+    except OverflowError:
+        raise ValueError(f"{text[:40]!r} is longer than any duration that can be reckoned with") from None
 
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]

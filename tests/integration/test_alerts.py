@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from sqlalchemy import select
 
 from monitor.alert.alert import Alert, AlertState
 from monitor.clock import SystemClock
+from monitor.commands.acting import acting_user
 from monitor.config.loading import load_settings
 from monitor.jobs.alert.alerting import Alerter
 from monitor.store import loop_tables as t
@@ -143,6 +145,12 @@ def test_a_silence_is_added_listed_shown_and_expired(driftline: Driftline, model
         (["add", "--matchers", "model", "--for", "2h", "--comment", "x"], "matchers: 'model' is no matcher"),
         (["add", "--matchers", "", "--for", "2h", "--comment", "x"], "one at least must ask for something"),
         (["add", "--matchers", "model=m", "--for", "soon", "--comment", "x"], "'soon' is not a duration"),
+        (["add", "--matchers", "model=m", "--for", "9999999d", "--comment", "x"], "would end beyond the year 9999"),
+        (["add", "--matchers", "model=m", "--for", "9" * 400 + "d", "--comment", "x"], "longer than any duration"),
+        (
+            ["add", "--matchers", "model=m", "--for", "2h", "--from", "0001-01-01T00:00:00+05:00", "--comment", "x"],
+            "is no RFC 3339 time",
+        ),
         (["expire", "nope"], "there is no silence nope"),
     ],
 )
@@ -152,6 +160,15 @@ def test_a_silence_that_makes_no_sense_is_refused_in_a_line(
     ran = driftline("silence", *arguments, "--config", model.config)
     assert ran.code == 2
     assert expected in ran.stderr
+
+
+def test_who_has_no_name_in_the_system_is_named_by_the_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 54321)
+    assert acting_user() == "uid 54321"
+    monkeypatch.setenv("LOGNAME", "ada")
+    assert acting_user() == "ada"
 
 
 def samples(ledger: Ledger) -> dict[Any, float]:
