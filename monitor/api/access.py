@@ -91,12 +91,12 @@ def office_of(request: Request) -> Office:
 
 
 def admit(request: Request, scope: Scope, *, alertmanager: bool = False) -> str:
-    """Return what the audit log calls the caller; raises what is answered 401, 403 or 429.
+    """Return what the audit log calls the caller; raises what is answered 401, 403, 429 or 503.
 
     Args:
         request: the request.
         scope: what it needs.
-        alertmanager: whether the Alertmanager's own token is enough.
+        alertmanager: whether the Alertmanager's own token is enough, and 503 is said instead of 429.
     """
     office = office_of(request)
     kind, _, given = request.headers.get("authorization", "").partition(" ")
@@ -109,8 +109,10 @@ def admit(request: Request, scope: Scope, *, alertmanager: bool = False) -> str:
     left = 0.0 if office.is_known(digest) else office.patience.seconds_to_wait(address)
     if left > 0:
         office.metrics.refused.labels("too_many").inc()
+        # An Alertmanager posts again after 5xx alone: after any other answer its alerts are lost.
+        status = 503 if alertmanager else 429
         raise HTTPException(
-            429, "too many wrong tokens from this address; wait a minute", {"Retry-After": f"{left + 1:.0f}"}
+            status, "too many wrong tokens from this address; wait a minute", {"Retry-After": f"{left + 1:.0f}"}
         )
     name = _name_of(office, token, digest, scope, alertmanager=alertmanager)
     if name is None:

@@ -22,10 +22,12 @@ def take_alerts(call: Asked, body: PostedAlerts) -> TakenAnswer:
     """Take what an Alertmanager posts, as its webhook receiver.
 
     A message is of one alert, start and status: what was seen, and what is older than what was seen, changes nothing. After an
-    answer of 5xx an Alertmanager posts all of it again, which is safe.
+    answer of 5xx an Alertmanager posts all of it again, which is safe; after one of 4xx it does not, so an alert that cannot be
+    taken is left out, and counted as refused.
     """
     taken = ignored = 0
-    for posted in body.alerts:
+    told = [posted for posted in body.alerts if posted is not None]
+    for posted in told:
         alert = _alert(posted, call.now)
         if not call.ledger.inbox.news(alert.fingerprint, posted.startsAt, posted.status):
             continue
@@ -34,13 +36,14 @@ def take_alerts(call: Asked, body: PostedAlerts) -> TakenAnswer:
             continue
         call.ledger.inbox.remember(alert.fingerprint, posted.startsAt, posted.status, call.now)
         taken += 1
-    repeated = len(body.alerts) - taken - ignored
+    repeated, refused = len(told) - taken - ignored, len(body.alerts) - len(told)
     call.metrics.received.labels("taken").inc(taken)
     call.metrics.received.labels("repeated").inc(repeated)
     call.metrics.received.labels("ignored").inc(ignored)
+    call.metrics.received.labels("refused").inc(refused)
     if body.truncatedAlerts:
         _log.warning("alerts_truncated", left_out=body.truncatedAlerts, hint="raise the receiver's max_alerts")
-    return TakenAnswer(taken=taken, repeated=repeated, ignored=ignored)
+    return TakenAnswer(taken=taken, repeated=repeated, ignored=ignored, refused=refused)
 
 
 def _alert(posted: PostedAlert, now: datetime) -> Alert:

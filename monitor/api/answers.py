@@ -162,6 +162,7 @@ class TakenAnswer(BaseModel):
     taken: int
     repeated: int = Field(description="Seen before, or older than what was seen: they change nothing.")
     ignored: int = Field(description="Made by a rule of Driftline's own settings: what is said of them does not count.")
+    refused: int = Field(description="No alerts that can be taken; the log says why.")
 
 
 class RetrainAnswer(_Shown):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
+import structlog
 from pydantic import (
     AfterValidator,
     AwareDatetime,
@@ -17,14 +18,20 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     model_validator,
 )
 
 from monitor.act.nesting import MOST_LEVELS, is_deeper
+from monitor.api.problems import in_one_line
 from monitor.config.durations import parse_duration
 from monitor.matchers import Matchers, longest_pattern, parse_matchers
 
 _LONGEST_PATTERN = 200
+
+_log = structlog.get_logger(__name__)
 
 Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=500, strip_whitespace=True)]
 """One line of text that a person wrote."""
@@ -149,9 +156,18 @@ class PostedAlert(BaseModel):
     fingerprint: str = ""
 
 
+def _or_none(value: Any, validated: ValidatorFunctionWrapHandler) -> Any:
+    """Let one bad alert not cost those beside it: whoever posts them says them once."""
+    try:
+        return validated(value)
+    except ValidationError as error:
+        _log.warning("alert_refused", why=in_one_line(error.errors()))
+        return None
+
+
 class PostedAlerts(BaseModel):
-    """An Alertmanager's webhook message, version 4; fields that are not known here are no error."""
+    """An Alertmanager's webhook message, version 4; fields that are not known here are no error, a bad alert is None."""
 
     version: Literal["4"]
-    alerts: list[PostedAlert] = Field(max_length=1_000)
+    alerts: list[Annotated[PostedAlert | None, WrapValidator(_or_none)]] = Field(max_length=1_000)
     truncatedAlerts: int = Field(0, ge=0)  # noqa: N815 - Alertmanager's name

@@ -41,7 +41,7 @@ class ApiMetrics:
             ),
             received=Counter(
                 "driftline_api_alerts_received",
-                "Alerts that an Alertmanager posted: taken; repeated (and late) or ignored ones, which change nothing.",
+                "Alerts that an Alertmanager posted: taken; repeated (and late), ignored or refused ones, which change nothing.",
                 ["outcome"],
                 registry=registry,
             ),
