@@ -41,7 +41,9 @@ def why_costly(pattern: str) -> str:
     """Return why a valid regular expression may take for ever, in a few words; empty where it cannot."""
     if _REFERENCE.search(pattern):
         return "it refers back to a group"
-    groups, ended, at = [_Group()], None, len(_FLAG) if pattern.startswith(_FLAG) else 0
+    groups = [_Group()]
+    ended: _Group | None = None
+    at = len(_FLAG) if pattern.startswith(_FLAG) else 0
     while at < len(pattern):
         here, char = groups[-1], pattern[at]
         quantifier = _quantifier(pattern, at)
