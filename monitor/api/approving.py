@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from monitor.act.lifecycle import Event
 from monitor.act.retrain import Retrain, RetrainState
 from monitor.clock import rfc3339
-from monitor.jobs.retrain import events as retrain_events
+from monitor.errors import StaleClaim
 from monitor.jobs.retrain.events import NotAllowed
 from monitor.store.approval_ledger import ApprovalLink
 from monitor.store.ledger import Ledger
@@ -64,9 +65,22 @@ def answer(ledger: Ledger, token: str, action: str, actor: str, now: datetime) -
         raise NotAllowed(found.why_not if found and found.why_not else "This link may not do that.")
     if found.link.used_at is None and ledger.approvals.use(token, action, now) is None:
         raise NotAllowed("It was used a moment ago.")
+    return _decided(ledger, found.retrain, action, actor, now)
+
+
+def _decided(ledger: Ledger, retrain: Retrain, action: str, actor: str, now: datetime) -> Retrain:
+    """Change a retrain that still waits: another link to it may be used at the same moment, to say the opposite."""
     if action == APPROVE:
-        return retrain_events.approve(ledger, found.link.retrain_id, actor, now)
-    return retrain_events.cancel(ledger, found.link.retrain_id, actor, now, "rejected")
+        event, why, found = Event.APPROVE, f"approved by {actor}", {"approval": {"by": actor, "at": rfc3339(now)}}
+    else:
+        event, why, found = Event.CANCEL, f"cancelled by {actor}: rejected", {}
+    try:
+        return ledger.retrains.change(retrain, event, actor, why, now, found=found)
+    except StaleClaim:
+        there = ledger.retrains.get(retrain.retrain_id) or retrain
+        if there.state is RetrainState.PROPOSED:
+            return _decided(ledger, there, action, actor, now)
+        raise NotAllowed(f"Somebody else was quicker: the retrain is {there.state}.") from None
 
 
 def said(moment: datetime) -> str:

@@ -14,6 +14,7 @@ import pytest
 from monitor.clock import rfc3339
 from monitor.jobs.retrain import events as retrain_events
 from monitor.store.approval_ledger import SqlApprovals
+from monitor.store.retrain_ledger import SqlRetrains
 from tests.apis import Api
 
 REQUEST = {
@@ -197,6 +198,28 @@ def test_of_two_that_press_at_once_one_acts(
     assert len(api.ledger.retrains.events(retrain_id)) == 2
 
 
+@pytest.mark.parametrize(("first", "second"), [("approve", "reject"), ("reject", "approve")])
+def test_of_two_links_that_are_used_at_once_the_quicker_one_counts(
+    api: Api, monkeypatch: pytest.MonkeyPatch, first: str, second: str
+) -> None:
+    """The second has looked, and uses its own link, before the first has acted."""
+    retrain_id, path = link(api)
+    now = api.clock.now()
+    token = api.ledger.approvals.issue(retrain_id, now, now + timedelta(days=1))
+    use = SqlApprovals.use
+
+    def use_after_the_other(self: SqlApprovals, *given: Any) -> Any:
+        monkeypatch.setattr(SqlApprovals, "use", use)
+        assert press(api, path, first).status_code == 200
+        return use(self, *given)
+
+    monkeypatch.setattr(SqlApprovals, "use", use_after_the_other)
+    told = press(api, f"/approve/{token}", second)
+    becomes = {"approve": "approved", "reject": "cancelled"}[first]
+    assert (told.status_code, f"Somebody else was quicker: the retrain is {becomes}." in told.text) == (410, True)
+    assert state(api, retrain_id) == becomes
+
+
 def test_a_link_expires(api: Api) -> None:
     retrain_id, path = link(api)
     api.clock.advance(24 * 3_600)
@@ -217,7 +240,7 @@ def test_a_link_to_what_was_decided_elsewhere_says_so(api: Api) -> None:
 def test_what_a_crash_left_undone_is_done_by_pressing_again(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     retrain_id, path = link(api)
     with monkeypatch.context() as broken:
-        broken.setattr(retrain_events, "approve", _dies)
+        broken.setattr(SqlRetrains, "change", _dies)
         assert press(api, path).status_code == 500
     assert press(api, path).status_code == 410, "it may be at it this moment"
     api.clock.advance(61)
