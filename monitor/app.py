@@ -62,7 +62,7 @@ class App:
             if "api" not in self.roles:
                 undo.callback(serve(self._listen(settings), registry, health))
             pause = threading.Event()
-            process = Process(settings, ledger, registry, health, pause, self._failure.append)
+            process = Process(settings, ledger, registry, health, pause, self._failure.append, len(self.roles) == 1)
             for role in self.roles:
                 undo.callback(_ROLES[role](process))
                 undo.callback(pause.set)  # before it is waited for, also when the next role does not start

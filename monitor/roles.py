@@ -55,6 +55,7 @@ class Process:
     Attributes:
         pause: set when they are to drain.
         fail: told of what ends a role by itself.
+        alone: whether it has one role only.
     """
 
     settings: Settings
@@ -63,6 +64,7 @@ class Process:
     health: Health
     pause: threading.Event
     fail: Callable[[BaseException], None]
+    alone: bool = False
 
 
 def start_collector(process: Process) -> Callable[[], None]:
@@ -192,7 +194,7 @@ def start_api(process: Process) -> Callable[[], None]:
 
     settings = process.settings
     app = application(settings, process.ledger, process.registry, process.health, SystemClock())
-    return serve_api(settings.api.listen, app)
+    return serve_api(settings.api.listen, app, process.fail if process.alone else None)
 
 
 def process_name() -> str:

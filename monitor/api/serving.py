@@ -10,6 +10,8 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
+from monitor.errors import TransientError
+
 _log = structlog.get_logger(__name__)
 
 _CONNECTIONS = 512
@@ -19,15 +21,27 @@ _IDLE_SECONDS = 30
 _DRAIN_SECONDS = 10
 
 
-def serve_api(listen: str, app: FastAPI) -> Callable[[], None]:
+def serve_api(listen: str, app: FastAPI, fail: Callable[[BaseException], None] | None = None) -> Callable[[], None]:
     """Serve at `host:port` and return what stops it once what was asked is answered, in ten seconds at most.
 
-    A taken port is logged, and the process works without. It logs no request, and so no address of an approval link.
+    It logs no request, and so no address of an approval link.
+
+    Args:
+        listen: the address.
+        app: what is served.
+        fail: told when serving ends by itself, where the process is of no use without; else that is logged, as a taken port is,
+            and the process works on.
+
+    Raises:
+        TransientError: it cannot listen there, and there is a `fail`.
     """
     try:
         listening = _socket(listen)
     except (OSError, OverflowError) as error:
-        _log.warning("api_not_served", listen=listen, reason=getattr(error, "strerror", None) or str(error))
+        reason = getattr(error, "strerror", None) or str(error)
+        if fail is not None:
+            raise TransientError(f"the API cannot listen at {listen}: {reason}") from error
+        _log.warning("api_not_served", listen=listen, reason=reason)
         return lambda: None
     server = uvicorn.Server(
         uvicorn.Config(
@@ -43,10 +57,25 @@ def serve_api(listen: str, app: FastAPI) -> Callable[[], None]:
             timeout_graceful_shutdown=_DRAIN_SECONDS,
         )
     )
-    thread = threading.Thread(target=server.run, args=([listening],), name="driftline-api", daemon=True)
+
+    def run() -> None:
+        reason = "its server returned"
+        try:
+            server.run([listening])
+        except BaseException as error:  # noqa: BLE001 - whatever ended it, nobody is answered any more
+            reason = type(error).__name__
+        if stopping.is_set():
+            return
+        _log.error("api_ended", listen=listen, reason=reason)
+        if fail is not None:
+            fail(TransientError(f"the API at {listen} ended by itself: {reason}"))
+
+    stopping = threading.Event()
+    thread = threading.Thread(target=run, name="driftline-api", daemon=True)
     thread.start()
 
     def stop() -> None:
+        stopping.set()
         server.should_exit = True
         thread.join()
         listening.close()

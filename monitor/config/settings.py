@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, model_validator
 
 from monitor.config.alerting import AlertSettings, RouteSettings, default_alerts, misnamed
-from monitor.config.api import ADDRESS, ApiSettings
+from monitor.config.api import Address, ApiSettings
 from monitor.config.detection import DetectionSettings
 from monitor.config.durations import Duration
 from monitor.config.evaluation import EvaluationSettings
@@ -295,7 +295,7 @@ class CollectorSettings(Strict):
         0.5, gt=0, le=1, description="Share of unreadable messages over which to stop, among the last 100 or more."
     )
     dead_letters: DeadLetterSettings = DeadLetterSettings()
-    listen: str = Field("127.0.0.1:8081", description="Address of /metrics of `driftline collect`.", pattern=ADDRESS)
+    listen: Address = Field("127.0.0.1:8081", description="Address of /metrics of `driftline collect`.")
 
 
 class MonitorSettings(Strict):
@@ -303,7 +303,7 @@ class MonitorSettings(Strict):
 
     tick: Duration = Field(timedelta(seconds=1), description="Time between two looks for windows to close.")
     lease: Duration = Field(timedelta(minutes=2), description="How long a monitor owns a model without renewing.")
-    listen: str = Field("127.0.0.1:8082", description="Address of /metrics of `driftline monitor`.", pattern=ADDRESS)
+    listen: Address = Field("127.0.0.1:8082", description="Address of /metrics of `driftline monitor`.")
 
 
 class Settings(Strict):

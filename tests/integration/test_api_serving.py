@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import socket
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
+import uvicorn
 
 from monitor.api.serving import serve_api
 from monitor.clock import Deadline, SystemClock
@@ -67,6 +69,26 @@ def test_a_taken_port_is_told_and_the_process_goes_on(api: Api, capsys: pytest.C
 @pytest.mark.parametrize("listen", ["127.0.0.1:99999", "no.such.host.invalid:80", "[::1]:99999"])
 def test_an_address_that_cannot_be_listened_on(api: Api, listen: str) -> None:
     serve_api(listen, api.app)()
+
+
+def test_a_process_that_only_serves_ends_where_it_cannot(tmp_path: Path) -> None:
+    config = tmp_path / "driftline.yaml"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        config.write_text(f"models: {{m: {{traffic: {{files: x}}}}}}\napi: {{listen: '{address}'}}\n")
+        called = [sys.executable, "-m", "monitor.cli", "api", "-c", str(config)]
+        done = subprocess.run(called, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 5, done.stderr
+    assert f"the API cannot listen at {address}: Address already in use" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_server_that_ends_by_itself_is_told(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uvicorn.Server, "run", lambda *_, **__: None)
+    failed: queue.Queue[BaseException] = queue.Queue()
+    stop = serve_api("127.0.0.1:0", api.app, failed.put)
+    assert "ended by itself: its server returned" in str(failed.get(timeout=10))
+    stop()
 
 
 def test_it_is_served_over_ipv6_too(api: Api) -> None:

@@ -61,6 +61,12 @@ def parsed(text: str, **environment: str) -> Settings:
             MODEL + "gpus: &a [*a]\n", "f.yaml:4: gpus[0]: an alias stands for what it is a part of", id="a circle"
         ),
         pytest.param("a: " + "[" * 5_000, "f.yaml:1: not valid YAML: it is nested too deeply", id="endless nesting"),
+        pytest.param(
+            MODEL + "api: {listen: 'x:65536'}\n",
+            "f.yaml:4: api.listen: a port is at most 65535",
+            id="a port of no machine",
+        ),
+        pytest.param(MODEL + "monitor: {listen: 'x'}\n", "f.yaml:4: monitor.listen: String should match", id="no port"),
         pytest.param("- 1\n", "f.yaml:1: the file must be a mapping", id="a list"),
         pytest.param("", "f.yaml:1: the file must be a mapping", id="empty"),
     ],
