@@ -29,10 +29,13 @@ def take_alerts(call: Asked, body: PostedAlerts) -> TakenAnswer:
     told = [posted for posted in body.alerts if posted is not None]
     for posted in told:
         alert = _alert(posted, call.now)
-        if not call.ledger.inbox.news(alert.fingerprint, posted.startsAt, posted.status):
+        if not call.ledger.inbox.news(alert.fingerprint, posted.startsAt, posted.status, call.now):
             continue
-        if call.ledger.alerts.take(alert, call.now).origin is not Origin.ALERTMANAGER:
+        stands = call.ledger.alerts.take(alert, call.now)
+        if stands.origin is not Origin.ALERTMANAGER:
             ignored += 1
+            continue
+        if stands.state is not alert.state:  # a late word: to be looked at again when it is said again
             continue
         call.ledger.inbox.remember(alert.fingerprint, posted.startsAt, posted.status, call.now)
         taken += 1

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from monitor.alert.alert import Alert, AlertState, Origin
 from monitor.alert.notification import Notification, Told, alert_document, told_to
+
+LATE_WITHIN = timedelta(minutes=5)
+"""A word that comes so soon after the end of what it is about may have been overtaken by it; a later one is about what followed.
+
+An Alertmanager takes what it does not hear of for over (`resolve_timeout`). Once Prometheus is back it says the same start.
+"""
 
 
 def ending(before: Alert, after: Alert, told: Collection[str], now: datetime) -> list[Notification]:
@@ -33,6 +39,8 @@ def taken(known: Alert | None, said: Alert, now: datetime) -> Alert | None:
         episode = 1 if known is None else known.episode + 1
     elif began == known.fired_at and (known.state is AlertState.FIRING or said.state is known.state):
         episode = known.episode
+    elif began == known.fired_at and abs(now - known.updated_at) > LATE_WITHIN:
+        episode = known.episode + 1
     else:
         return None  # of an earlier episode, or of one that has been told to be over
     before = (

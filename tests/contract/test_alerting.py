@@ -36,7 +36,7 @@ def world(ledger: Ledger, *rules: Mapping[str, Any], **more: Any) -> World:
     return World(ledger, settings_of(rules or [DRIFT], **more))
 
 
-def documents(ledger: Ledger, receiver: str) -> list[dict[str, Any]]:
+def documents(ledger: Ledger, receiver: str) -> list[Mapping[str, Any]]:
     return [each.notification.document for each in ledger.outbox.find(receiver=receiver)]
 
 

@@ -22,7 +22,7 @@ def told(inbox: SqlInbox, messages: list[int]) -> list[int]:
     found = []
     for place in messages:
         starts, status = MESSAGES[place]
-        if inbox.news("fingerprint", starts, status):
+        if inbox.news("fingerprint", starts, status, NOON):
             found.append(place)
             inbox.remember("fingerprint", starts, status, NOON)
     return found
@@ -36,9 +36,9 @@ def test_each_message_tells_something_once(ledger: Ledger) -> None:
 
 def test_alerts_and_teams_do_not_share_their_messages(ledger: Ledger, ledger_url: str) -> None:
     ledger.inbox.remember("fingerprint", NOON, "firing", NOON)
-    assert ledger.inbox.news("another", NOON, "firing")
+    assert ledger.inbox.news("another", NOON, "firing", NOON)
     another = Ledger.open(ledger_url, "another")
-    assert another.inbox.news("fingerprint", NOON, "firing")
+    assert another.inbox.news("fingerprint", NOON, "firing", NOON)
     another.close()
 
 

@@ -120,6 +120,18 @@ def test_a_firing_that_comes_after_its_end_is_old_news(api: Api) -> None:
     assert only(api)["state"] == "resolved"
 
 
+def test_a_firing_of_the_same_start_long_after_its_end_is_a_new_episode(api: Api) -> None:
+    for episode in (1, 2, 3):
+        assert post(api, posted("firing"))["taken"] == 1
+        assert post(api, posted("firing"))["repeated"] == 1
+        assert (only(api)["state"], only(api)["episode"], only(api)["resolved_at"]) == ("firing", episode, None)
+        assert post(api, posted("resolved"))["taken"] == 1
+        api.clock.advance(300)
+        assert post(api, posted("firing"))["repeated"] == 1, "it may have been overtaken by its end"
+        assert (only(api)["state"], only(api)["episode"]) == ("resolved", episode)
+        api.clock.advance(1)
+
+
 def test_fields_of_newer_servers_are_no_error(api: Api) -> None:
     assert post(api, posted() | {"odd": {"a": [1]}}, notification_reason="repeat")["taken"] == 1
 
