@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 from sqlalchemy import delete, select
 
+from collectors.memory import MemoryStorage
 from monitor.alert.alert import Alert, AlertState, Origin
+from monitor.clock import ManualClock
 from monitor.errors import StaleClaim
+from monitor.jobs.monitoring import Monitor
+from monitor.loop import build_loop
+from monitor.metrics import MonitorMetrics
 from monitor.store import loop_tables as t
 from monitor.store.alert_ledger import SqlAlerts
 from monitor.store.leases import Lease
@@ -427,3 +434,21 @@ def test_an_alert_that_an_alertmanager_told_of_first_is_made_by_its_rule_from_th
     assert here.told() == BOTH
     assert ledger.alerts.take(replace(posted, fired_at=here.now + HOUR), here.now) == fired
     assert not here.look()
+
+
+def test_the_monitor_ends_the_alerts_of_a_model_that_is_gone_when_it_cleans_up(ledger: Ledger) -> None:
+    here = world(ledger)
+    here.judge(5, SKEW)
+    here.look()
+    settings = settings_of([DRIFT], models={"other": {"traffic": {"files": "requests"}}})
+    clock = ManualClock(here.now)
+    storage, metrics = MemoryStorage(), MonitorMetrics.on(CollectorRegistry())
+    with ThreadPoolExecutor(1) as executor:
+        loop = build_loop(settings, ledger, storage, clock, executor, {})
+        monitor = Monitor(settings, ledger, storage, clock, "another", metrics, loop)
+        monitor.clean()
+        assert ledger.alerts.firing(), "the monitor of before may look after it still"
+        ledger.leases.release(here.lease)
+        monitor.clean()
+    assert not ledger.alerts.firing()
+    assert here.told() == ENDED
