@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collectors.kafka import KafkaSource
     from collectors.librdkafka import LibrdkafkaSource
 
-SECONDS = 40.0
+SECONDS = 60.0
 
 
 @dataclass(frozen=True)
