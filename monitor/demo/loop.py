@@ -73,7 +73,8 @@ def story(ledger: Ledger, retrains: Sequence[Retrain] | None = None) -> list[Cha
 
 
 def _alerts(ledger: Ledger) -> Iterator[Chapter]:
-    for alert in ledger.alerts.list(model=MODEL):
+    quiet = ledger.alerts.list(model=MODEL, state=AlertState.INACTIVE)
+    for alert in [*ledger.alerts.list(model=MODEL), *quiet]:
         for event in ledger.alerts.events(alert.fingerprint):
             if event.to_state == AlertState.FIRING and event.from_state != AlertState.FIRING:
                 yield Chapter(event.at, "Alert", f"{alert.name} fires: {event.reason}")

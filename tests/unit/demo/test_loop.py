@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 
 from monitor.act.retrain import Confirmation, Retrain, RetrainEvent, RetrainState
+from monitor.alert.alert import AlertState
 from monitor.demo.loop import story, where
 from monitor.store.ledger import Ledger
 
@@ -29,8 +30,13 @@ EVENTS = [
 ]
 
 
-def ledger(retrain: Retrain) -> Ledger:
+def ledger(retrain: Retrain, state: AlertState = AlertState.RESOLVED) -> Ledger:
     """As much of a ledger as the story is read from: an alert that fired, was looked at again, and cleared."""
+
+    def alerts_in(model: str, state_asked: AlertState | None = None) -> list[Any]:
+        shown = state is not AlertState.INACTIVE if state_asked is None else state is state_asked
+        return [SimpleNamespace(fingerprint="f", name="QualityLost")] if shown else []
+
     moves = [
         (0, "pending", "firing", "2 of 2"),
         (3, "firing", "firing", "acknowledged"),
@@ -41,14 +47,15 @@ def ledger(retrain: Retrain) -> Ledger:
         for at, old, new, reason in moves
     ]
     alerts: Any = SimpleNamespace(
-        list=lambda model: [SimpleNamespace(fingerprint="f", name="QualityLost")], events=lambda fingerprint: happened
+        list=lambda model, state=None: alerts_in(model, state), events=lambda fingerprint: happened
     )
     retrains: Any = SimpleNamespace(list=lambda model: [retrain], events=lambda retrain_id: EVENTS)
     return cast("Ledger", SimpleNamespace(alerts=alerts, retrains=retrains))
 
 
-def test_the_story_tells_alert_and_retrain_in_order_and_nothing_twice() -> None:
-    told = [((each.at - START).total_seconds(), each.title, each.said) for each in story(ledger(RETRAIN))]
+@pytest.mark.parametrize("state", [AlertState.RESOLVED, AlertState.INACTIVE])
+def test_the_story_tells_alert_and_retrain_in_order_and_nothing_twice(state: AlertState) -> None:
+    told = [((each.at - START).total_seconds(), each.title, each.said) for each in story(ledger(RETRAIN, state))]
     assert told == [
         (0, "Alert", "QualityLost fires: 2 of 2"),
         (1, "Retrain", "policy retrain: QualityLost fires"),
