@@ -35,7 +35,6 @@ _ASK_MS = 2_000
 """How long to wait for an answer about offsets. kafka-python's own half minute would pass without a poll, so that a rebalance of
 the whole group would wait for it, and it was seen to pass although the broker was back by then."""
 _PROBES = 20
-_CONNECT_PAUSE_SECONDS = 0.25
 _CLOSE_SECONDS = 3.0
 _NO_TOPIC_ID = "00000000-0000-0000-0000-000000000000"
 

@@ -26,7 +26,7 @@ from monitor.metrics import MonitorMetrics
 from monitor.outside.candidates.running import run
 from monitor.outside.gpu.watched import WatchedGpus, gpus_of
 from monitor.outside.http import HttpClient
-from monitor.outside.receivers.sending import sender_of
+from monitor.outside.receivers.sending import senders_of
 from monitor.outside.trainers.choice import trainer_of
 from monitor.store.ledger import Ledger
 
@@ -75,8 +75,7 @@ def build_loop(
 
 def build_notifier(settings: Settings, ledger: Ledger, clock: Clock, holder: str, metrics: MonitorMetrics) -> Notifier:
     """Return what sends messages to the receivers of the settings; `holder` is this process's name."""
-    http = HttpClient(clock)
-    senders = {name: sender_of(name, each, http) for name, each in settings.receivers.items()}
+    senders = senders_of(settings.receivers, HttpClient(clock))
     return Notifier(ledger, settings, clock, holder, senders, metrics)
 
 

@@ -17,19 +17,6 @@ from monitor.alert.alert import Alert, AlertState
 from monitor.alert.memory import Windows
 from monitor.clock import rfc3339
 
-LEGAL = frozenset(
-    {
-        (AlertState.INACTIVE, AlertState.PENDING),
-        (AlertState.INACTIVE, AlertState.FIRING),
-        (AlertState.PENDING, AlertState.FIRING),
-        (AlertState.PENDING, AlertState.INACTIVE),
-        (AlertState.FIRING, AlertState.RESOLVED),
-        (AlertState.RESOLVED, AlertState.PENDING),
-        (AlertState.RESOLVED, AlertState.FIRING),
-    }
-)
-"""The changes of state that there are."""
-
 
 @dataclass(frozen=True, slots=True)
 class Timing:

@@ -54,15 +54,6 @@ class FateCounts(Additive):
         """How many labels there were."""
         return self.in_time + self.early + self.too_late + self.unsampled + self.unknown
 
-    @property
-    def unknown_share(self) -> float | None:
-        """Share of labels for unknown ids among those of which it can be told; None where there are none.
-
-        Sampling goes by the hash of the id, so these are a random part of all labels.
-        """
-        told = self.labels - self.unsampled
-        return self.unknown / told if told else None
-
 
 class LabelFates:
     """Takes predictions, one table at a time, and remembers what this says of n labels.

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -74,15 +73,6 @@ class Sums(Additive):
     def effective(self) -> float:
         """Kish's effective number of requests: as many of one weight have the same variance."""
         return self.weight**2 / self.weight_squared if self.weight_squared else 0.0
-
-    def to_json(self) -> dict[str, int | float]:
-        """Return the sums by name, for keeping."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Sums:
-        """Return what `to_json` wrote."""
-        return cls(**document)
 
 
 def hourly_sums(

@@ -14,8 +14,6 @@ from typing import Any
 from monitor.act.gpu_readings import Gpu, GpuName, Reading, throttle_of
 from monitor.config.gpus import GpuSettings
 
-_NO_INSTANCE = 0xFFFFFFFF
-
 
 class _LostError(Exception):
     """The driver does not reach this GPU any more; the message is the driver's."""

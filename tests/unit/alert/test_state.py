@@ -13,7 +13,19 @@ from hypothesis import strategies as st
 from monitor.alert.alert import Alert, AlertState, Origin
 from monitor.alert.memory import Memory, remembered
 from monitor.alert.no_data import standing_without_data
-from monitor.alert.state import LEGAL, Change, Timing, retired, standing_of, transition
+from monitor.alert.state import Change, Timing, retired, standing_of, transition
+
+LEGAL = frozenset(
+    {
+        (AlertState.INACTIVE, AlertState.PENDING),
+        (AlertState.INACTIVE, AlertState.FIRING),
+        (AlertState.PENDING, AlertState.FIRING),
+        (AlertState.PENDING, AlertState.INACTIVE),
+        (AlertState.FIRING, AlertState.RESOLVED),
+        (AlertState.RESOLVED, AlertState.PENDING),
+        (AlertState.RESOLVED, AlertState.FIRING),
+    }
+)
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)

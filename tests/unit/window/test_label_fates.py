@@ -69,8 +69,6 @@ def test_a_label_whose_prediction_may_be_sampled_out_is_not_unknown() -> None:
     labels = [(5, 0, 0.0), (6, 0, 0.0), (7, 0, 0.0), (8, 0, 0.0)]
     found = fates(labels, [(8, 0, -1.0)], theta=7)
     assert found == FateCounts(in_time=1, unsampled=1, unknown=2)
-    assert found.unknown_share == pytest.approx(2 / 3)
-    assert FateCounts(unsampled=3).unknown_share is None
 
 
 rows = st.lists(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -91,9 +93,4 @@ def test_sums_of_parts_add_up_to_those_of_all(rows: Rows) -> None:
     whole, merged = _sums(rows), added(one, two)
     assert list(merged) == list(whole) == sorted(whole)
     for hour, sums in whole.items():
-        assert list(merged[hour].to_json().values()) == pytest.approx(list(sums.to_json().values()), abs=1e-9)
-
-
-def test_sums_are_kept_as_json() -> None:
-    (sums,) = hourly_sums(np.array([1.0, 2.5]), np.array([1.0, 2.0])).values()
-    assert Sums.from_json(sums.to_json()) == sums
+        assert astuple(merged[hour]) == pytest.approx(astuple(sums), abs=1e-9)
