@@ -52,15 +52,17 @@ MANY_TARGET_SECONDS = 180.0
 ONE_TARGET_SECONDS = 2.0
 _START = datetime(2026, 3, 1, tzinfo=UTC)
 _REFERENCE_ROWS = 5_000
+_IDLE_LOOKS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Seconds: of CPU, all threads together, a window; by the wall clock for all windows, and for that of one model."""
+    """Seconds: of CPU, all threads, a window and an idle look; by the wall clock, for all windows and for that of one model."""
 
     models: int
     judging_cpu: float
     all_cpu: float
+    idle_cpu: float
     many_wall: float
     one_wall: float
 
@@ -232,6 +234,11 @@ def measure(folder: Path, models: int, rows: int) -> Result:
         judge(monitor, few)
         _expect(inbox, len(few))
         all_of_it = (time.process_time() - began) / len(few)
+        began = time.process_time()
+        for _ in range(_IDLE_LOOKS):
+            for name in few:
+                monitor.tick(name)
+        idle = (time.process_time() - began) / len(few) / _IDLE_LOOKS
         stop.set()
         sending.result()
 
@@ -247,7 +254,7 @@ def measure(folder: Path, models: int, rows: int) -> Result:
         one = time.perf_counter() - wall
         stop.set()
         sending.result()
-    return Result(models, judging, all_of_it, many, one)
+    return Result(models, judging, all_of_it, idle, many, one)
 
 
 def _by_two(folder: Path, url: str, models: int, inbox: _Inbox) -> float:
@@ -310,6 +317,7 @@ def main() -> int:
     print(f"judging alone                       {found.judging_cpu * 1000:8.1f} ms of CPU a window")
     ratio = found.all_cpu / found.judging_cpu
     print(f"with alert, policies and message    {found.all_cpu * 1000:8.1f} ms of CPU a window  {ratio:.2f} x")
+    print(f"a look at a model, nothing due      {found.idle_cpu * 1000:8.1f} ms of CPU")
     met = found.many_wall <= MANY_TARGET_SECONDS * found.models / 1_000, found.one_wall <= ONE_TARGET_SECONDS
     print(f"two monitors, to the last message   {found.many_wall:8.1f} s  {'PASS' if met[0] else 'BELOW'}")
     print(f"one model, to its message           {found.one_wall:8.2f} s  {'PASS' if met[1] else 'BELOW'}")
