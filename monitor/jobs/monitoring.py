@@ -51,6 +51,7 @@ class Monitor:
         self._evaluator = Evaluator(self.ledger, self.storage, baselines)
         self._leases = Holding(self.ledger, self.clock, self.holder, self.settings.monitor.lease)
         self._refused: dict[str, str] = {}
+        self._marks: dict[str, datetime | None] = {}
         self._housekeeping = Housekeeping(self.ledger.database, self.ledger.team, self.storage)
 
     def tick(self, name: str) -> int:
@@ -89,8 +90,10 @@ class Monitor:
         # Late rows are weighed against the watermark that stood when they were committed: restate before moving it.
         judged = self._judge_pending(name, model)
         stream = model.traffic.topic or model.traffic.files or ""
-        self.ledger.windows.advance(name, stream, model.windows, lease, self.clock.now())
-        judged += self._judge_pending(name, model)
+        mark = self.ledger.windows.advance(name, stream, model.windows, lease, self.clock.now())
+        if mark != self._marks.get(name):  # else no window has closed since it was looked for
+            judged += self._judge_pending(name, model)
+            self._marks[name] = mark
         self._measure(name, model)
         held = None if self.stop.is_set() or self.loop is None else self._lease(name)
         if self.loop is not None and held is not None:
